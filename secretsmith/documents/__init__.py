@@ -1,0 +1,1 @@
+"""Text to tree and back, with byte spans. No keys here."""

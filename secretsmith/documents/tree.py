@@ -1,0 +1,172 @@
+"""A document as a tree of leaves with byte spans.
+
+Readers of a format find leaves and where they stand; whoever changes a value replaces exactly those
+bytes. Nothing is ever dumped anew, so comments, quoting, order and line ends of everything else stay as
+they are.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from functools import cached_property
+from typing import Any
+
+from secretsmith.documents.format import Format
+from secretsmith.errors import Code, NotFound, RefusedInput
+
+TreePath = tuple[str | int, ...]
+"""The way to a leaf: texts are keys of mappings, numbers places in lists. ``()`` is the whole document."""
+
+_INDEX = re.compile(r"0|[1-9][0-9]{0,8}")
+_ESCAPE = re.compile(r"~(.?)", re.DOTALL)
+_ESCAPES = {"0": "~", "1": "/"}
+# Marks a segment as a key, where it would be read as a place in a list, or would be nothing at all.
+_KEY_MARK = "~k"
+
+
+def parse_tree_path(text: str) -> TreePath:
+    """Read a slash path: ``db/users/0/password``.
+
+    A decimal number is a place in a list. ``~1`` stands for ``/``, ``~0`` for ``~`` (RFC 6901 §3), and
+    ``~k`` in front of a segment makes it a key whatever it looks like: ``ports/~k0``. An empty text is
+    the whole document.
+
+    Raises:
+        RefusedInput: USAGE for empty segments and other uses of ``~``.
+    """
+    return tuple(_parse_segment(segment) for segment in text.split("/")) if text else ()
+
+
+def format_tree_path(path: TreePath) -> str:
+    """Write ``path`` so that :func:`parse_tree_path` gives it back."""
+    return "/".join(_format_segment(segment) for segment in path)
+
+
+def _parse_segment(segment: str) -> str | int:
+    if segment.startswith(_KEY_MARK):
+        return _unescape(segment[len(_KEY_MARK) :])
+    if not segment:
+        raise RefusedInput(
+            Code.USAGE, "a key path has an empty segment", hints=("a key path looks like: db/password",)
+        )
+    return int(segment) if _INDEX.fullmatch(segment) else _unescape(segment)
+
+
+def _unescape(segment: str) -> str:
+    def one(match: re.Match[str]) -> str:
+        meant = _ESCAPES.get(match[1])
+        if meant is None:
+            raise RefusedInput(Code.USAGE, "a '~' in a key path that is neither '~0' (~) nor '~1' (/)")
+        return meant
+
+    return _ESCAPE.sub(one, segment)
+
+
+def _format_segment(segment: str | int) -> str:
+    if isinstance(segment, int):
+        return str(segment)
+    text = segment.replace("~", "~0").replace("/", "~1")
+    return _KEY_MARK + text if not text or _INDEX.fullmatch(text) else text
+
+
+class LeafKind(StrEnum):
+    """What a leaf is before it is encrypted; the names of sops where it has one."""
+
+    STRING = "str"
+    INTEGER = "int"
+    FLOAT = "float"
+    BOOLEAN = "bool"
+    NULL = "null"
+    BYTES = "bytes"
+    TIME = "time"
+    COMMENT = "comment"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Span:
+    """Bytes ``start`` to ``end`` (exclusive) of a document; an empty span is a place between two bytes."""
+
+    start: int
+    end: int
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.start <= self.end:
+            raise ValueError(f"no span: {self.start} to {self.end}")
+
+    def __len__(self) -> int:
+        return self.end - self.start
+
+
+@dataclass(frozen=True, slots=True)
+class Leaf:
+    """One value: the way to it, what it is, where it stands, and the bytes there (quotes and all)."""
+
+    path: TreePath
+    kind: LeafKind
+    span: Span
+    raw: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """Put ``text`` where ``span`` is."""
+
+    span: Span
+    text: bytes = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Document:
+    """A document that has been read. ``metadata`` is what sops keeps beside the values, as plain data."""
+
+    format: Format
+    source: bytes = field(repr=False)
+    leaves: tuple[Leaf, ...]
+    metadata: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+    def leaf(self, path: TreePath) -> Leaf:
+        """Give the leaf at ``path``; a number also finds a key that looks like it. Raises ``NotFound``."""
+        found = self._by_path.get(path) or self._by_text.get(tuple(str(segment) for segment in path))
+        if found is None:
+            shown = format_tree_path(path).encode("unicode_escape").decode("ascii")
+            raise NotFound(
+                Code.NOT_FOUND, f"no value at '{shown}'" if path else "the document is not one value"
+            )
+        return found
+
+    def splice(self, edits: Iterable[Edit]) -> bytes:
+        """Give the source with all ``edits`` made; every byte outside of them stays.
+
+        Spans are those of the unchanged source, in any order. Insertions at one place keep the order
+        given, and come before a replacement that begins there.
+
+        Raises:
+            ValueError: when spans overlap or reach beyond the source: the caller's mistake, and a silent
+            choice
+                between two values would lose one of them.
+        """
+        parts: list[bytes] = []
+        done = 0
+        for edit in sorted(edits, key=lambda edit: edit.span):
+            if edit.span.start < done:
+                raise ValueError(f"edits overlap at byte {edit.span.start}")
+            if edit.span.end > len(self.source):
+                raise ValueError(f"an edit ends at byte {edit.span.end} of {len(self.source)}")
+            parts += (self.source[done : edit.span.start], edit.text)
+            done = edit.span.end
+        parts.append(self.source[done:])
+        return b"".join(parts)
+
+    @cached_property
+    def _by_path(self) -> dict[TreePath, Leaf]:
+        return {leaf.path: leaf for leaf in self.leaves}
+
+    @cached_property
+    def _by_text(self) -> dict[tuple[str, ...], Leaf]:
+        return {tuple(str(segment) for segment in leaf.path): leaf for leaf in self.leaves}
+
+
+__all__ = ["Document", "Edit", "Leaf", "LeafKind", "Span", "TreePath", "format_tree_path", "parse_tree_path"]
