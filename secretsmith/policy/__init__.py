@@ -1,0 +1,1 @@
+"""Who may read what. Pure: no file is read or written here."""
