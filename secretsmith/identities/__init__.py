@@ -1,0 +1,1 @@
+"""Where private keys come from, in a declared order, each place with what became of it."""
