@@ -1,0 +1,1 @@
+"""The host side: a manifest becomes files in RAM."""

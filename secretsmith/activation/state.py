@@ -1,0 +1,130 @@
+"""What activation remembers between runs: ``state.json`` beside the generations, so in memory and gone at reboot.
+
+It holds names, numbers and digests of *encrypted* files, never anything of a value.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from secretsmith.activation.folders import read_small, replace_file
+
+STATE_FILE = "state.json"
+_VERSION = 1
+_MAX_BYTES = 32 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """A point in time: ``wall`` (seconds since 1970) is for people, ``boot`` (seconds since boot) for differences.
+
+    At early boot the wall clock may say 1970 and jump later; state lives in memory, so it never outlives a boot.
+    """
+
+    wall: float
+    boot: float
+
+    @classmethod
+    def now(cls) -> Moment:
+        """Read both clocks."""
+        return cls(time.time(), time.clock_gettime(time.CLOCK_BOOTTIME))
+
+
+@dataclass(frozen=True, slots=True)
+class Installed:
+    """What is known of one file of a generation. ``stale_since`` is None for a value that is up to date."""
+
+    id: str
+    key: str | None
+    stale_since: Moment | None = None
+    stamp: list[int] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What one generation was made from. ``complete``: everything after the switch was done as well, without failure."""
+
+    inputs: str
+    complete: bool
+    files: Mapping[str, Installed]
+
+
+@dataclass(frozen=True, slots=True)
+class HostState:
+    """Records by generation, and the custom links that activation made: path → text."""
+
+    records: Mapping[int, Record] = field(default_factory=dict)
+    links: Mapping[str, str] = field(default_factory=dict)
+
+    def keeping(self, numbers: Iterable[int]) -> HostState:
+        """Return the state without records of generations that are gone."""
+        wanted = set(numbers)
+        return HostState({n: r for n, r in self.records.items() if n in wanted}, self.links)
+
+
+def load_state(folder: int) -> HostState | None:
+    """Read the state from the folder of generations; an empty one if there is none, None if it is not readable as one."""
+    data = read_small(folder, STATE_FILE, _MAX_BYTES)
+    if data is None:
+        return HostState()
+    try:
+        tree = json.loads(data)
+        if tree["version"] != _VERSION:
+            return None
+        records = {int(number): _record(record) for number, record in tree["records"].items()}
+        return HostState(records, {str(path): str(text) for path, text in tree["links"].items()})
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return None
+
+
+def save_state(folder: int, state: HostState) -> None:
+    """Write the state by one rename, mode 0600; raises OSError."""
+    tree = {
+        "version": _VERSION,
+        "records": {str(number): _record_tree(record) for number, record in state.records.items()},
+        "links": dict(state.links),
+    }
+    replace_file(folder, STATE_FILE, json.dumps(tree).encode(), mode=0o600)
+
+
+def _record_tree(record: Record) -> dict[str, object]:
+    files = {
+        name: {
+            "id": item.id,
+            "key": item.key,
+            "stale_since": item.stale_since
+            and {"wall": item.stale_since.wall, "boot": item.stale_since.boot},
+            "stamp": item.stamp,
+        }
+        for name, item in record.files.items()
+    }
+    return {"inputs": record.inputs, "complete": record.complete, "files": files}
+
+
+def _record(tree: Mapping[str, object]) -> Record:
+    files = tree["files"]
+    if not isinstance(files, dict):
+        raise TypeError
+    return Record(
+        str(tree["inputs"]),
+        tree["complete"] is True,
+        {str(name): _installed(item) for name, item in files.items()},
+    )
+
+
+def _installed(tree: Mapping[str, object]) -> Installed:
+    since, key, stamp = tree["stale_since"], tree["key"], tree["stamp"]
+    if not isinstance(stamp, list):
+        raise TypeError
+    return Installed(
+        id=str(tree["id"]),
+        key=None if key is None else str(key),
+        stale_since=Moment(float(since["wall"]), float(since["boot"])) if isinstance(since, dict) else None,
+        stamp=[int(number) for number in stamp],
+    )
+
+
+__all__ = ["STATE_FILE", "HostState", "Installed", "Moment", "Record", "load_state", "save_state"]

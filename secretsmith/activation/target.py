@@ -1,0 +1,123 @@
+"""Where a manifest's secrets go: both parent folders open and checked, one activation at a time, the live link."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import stat
+import time
+from collections.abc import Iterator
+
+from secretsmith.activation.accounts import Caller
+from secretsmith.activation.folders import failed, open_folder, safe_folder
+from secretsmith.activation.generations import LiveLink
+from secretsmith.activation.ramdisk import Condition, Memory, inspect, prepare, refuse_unusable
+from secretsmith.errors import Code, Conflict, SecretsmithError
+from secretsmith.manifest import Manifest
+
+_LOCK = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+
+
+class Target:
+    """The place of one manifest, locked. ``live`` is the number of the live generation."""
+
+    def __init__(
+        self, manifest: Manifest, memory: Memory, caller: Caller, above: int, link_parent: int
+    ) -> None:
+        self._path = manifest.generations
+        self._name = manifest.generations.rpartition("/")[2]
+        self._memory = memory
+        self._above = above
+        self.link = LiveLink(link_parent, manifest.directory, manifest.generations)
+        self.condition = inspect(above, self._name, self._path, caller.uid)
+        refuse_unusable(self.condition, memory, self._path)
+        self.live = self.link.current()
+
+    @contextlib.contextmanager
+    def existing(self) -> Iterator[int | None]:
+        """Give a descriptor of the generations as an earlier run left them, or None if there are none."""
+        plain = self._memory is Memory.PLAIN_FOLDER and self.condition is Condition.FILLED
+        if self.condition is not Condition.MOUNTED and not plain:
+            yield None
+            return
+        with _closing(open_folder(self._above, self._name)) as folder:
+            yield folder
+
+    @contextlib.contextmanager
+    def ready(self) -> Iterator[int]:
+        """Make the folder of generations usable and give a descriptor of it; the first thing that is written."""
+        with _closing(prepare(self._above, self._name, self._path, self.condition, self._memory)) as folder:
+            yield folder
+
+    @property
+    def is_memory(self) -> bool:
+        """Whether the values stay in memory."""
+        return self._memory is not Memory.PLAIN_FOLDER or self.condition is Condition.MOUNTED
+
+
+@contextlib.contextmanager
+def _closing(fd: int) -> Iterator[int]:
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+
+
+@contextlib.contextmanager
+def locked_target(manifest: Manifest, memory: Memory, caller: Caller, wait: float) -> Iterator[Target]:
+    """Open and lock the place of ``manifest``, waiting up to ``wait`` seconds for another activation.
+
+    Raises:
+        SecretsmithError: PATH_UNSAFE, TARGET, NO_TMPFS; Conflict LOCKED.
+    """
+    above, _, name = manifest.generations.rpartition("/")
+    beside = manifest.directory.rpartition("/")[0]
+    with (
+        safe_folder(above or "/", caller.trusted, create=True) as parent,
+        safe_folder(beside or "/", caller.trusted, create=True) as link_parent,
+        _lock(parent.fd, f"{name}.lock", f"{manifest.generations}.lock", wait),
+    ):
+        yield Target(manifest, memory, caller, parent.fd, link_parent.fd)
+
+
+@contextlib.contextmanager
+def _lock(parent: int, name: str, path: str, wait: float) -> Iterator[None]:
+    # Beside the generations and never removed: a lock inside would be hidden by the mount, and a removed one could be
+    # held by two at once.
+    try:
+        fd = os.open(name, _LOCK, 0o600, dir_fd=parent)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.EISDIR, errno.ENXIO):
+            raise SecretsmithError(Code.TARGET, f"{path} is not a regular file", path=path) from None
+        raise failed(error, path) from None
+    try:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            raise SecretsmithError(Code.TARGET, f"{path} is not a regular file", path=path)
+        _wait(fd, path, wait)
+        os.ftruncate(fd, 0)
+        os.pwrite(fd, str(os.getpid()).encode(), 0)
+        yield
+    finally:
+        os.close(fd)
+
+
+def _wait(fd: int, path: str, wait: float) -> None:
+    end = time.monotonic() + wait
+    while True:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= end:
+                holder = os.pread(fd, 20, 0).decode("ascii", "replace")
+                text = f"another activation (process {holder}) holds {path}"
+                raise Conflict(
+                    Code.LOCKED, text, hints=("run it again when that one is done",), path=path
+                ) from None
+            time.sleep(0.02)
+        else:
+            return
+
+
+__all__ = ["Target", "locked_target"]
