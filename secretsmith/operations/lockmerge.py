@@ -1,0 +1,81 @@
+"""``lock --merge``: make one lock of two, in place or as git's merge driver."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from secretsmith.errors import Code, NotFound
+from secretsmith.policy.lock import LOCK_NAME, Lock, dump_lock, parse_lock
+from secretsmith.policy.lockmerge import merge_conflicted, merge_locks
+from secretsmith.project import MAX_LOCK_BYTES
+from secretsmith.store.atomic import read_file, write_atomic
+from secretsmith.store.clone import state_dir
+from secretsmith.store.lockfile import repository_lock
+from secretsmith.store.transaction import Transaction
+
+
+@dataclass(frozen=True, slots=True)
+class LockMerged:
+    """What a merge did.
+
+    ``written`` is False when there was nothing to resolve. ``doubtful`` are files that both sides changed: the lock claims
+    nothing of them now.
+    """
+
+    path: Path
+    written: bool
+    doubtful: tuple[str, ...]
+
+
+def merge_in_place(root: Path) -> LockMerged:
+    """Resolve what git left in ``secretsmith.lock`` below ``root``; reads no registry, which may be in conflict as well.
+
+    Raises:
+        NotFound: there is no lock. Conflict: the markers are incomplete; LOCKED, CHANGED.
+    """
+    state = state_dir(root)
+    with repository_lock(state), Transaction(root, state) as transaction:
+        data = read_file(root / LOCK_NAME, MAX_LOCK_BYTES)
+        text = data.decode("utf-8", "replace")
+        merged = merge_conflicted(text)
+        if merged != text:
+            transaction.stage(LOCK_NAME, merged.encode(), expect=hashlib.sha256(data).hexdigest())
+            transaction.commit()
+    return LockMerged(root / LOCK_NAME, merged != text, _doubtful(parse_lock(merged)))
+
+
+def merge_files(base: Path, ours: Path, theirs: Path) -> LockMerged:
+    """Merge three locks and write the result to ``ours``, as a merge driver does (gitattributes(5), ``%O %A %B``).
+
+    An empty or missing ``base`` is what git gives when both sides added the file.
+
+    Raises:
+        NotFound, Conflict, RefusedInput: one of them is no lock; ``ours`` is as it was.
+    """
+    merged = merge_locks(_read(base), _needed(ours), _needed(theirs))
+    write_atomic(ours, dump_lock(merged).encode())
+    return LockMerged(ours, True, _doubtful(merged))
+
+
+def _read(path: Path) -> Lock | None:
+    try:
+        text = read_file(path, MAX_LOCK_BYTES).decode("utf-8", "replace")
+    except NotFound:
+        return None
+    return parse_lock(text, str(path)) if text.strip() else None
+
+
+def _needed(path: Path) -> Lock:
+    lock = _read(path)
+    if lock is None:
+        raise NotFound(Code.NOT_FOUND, f"{path}: no lock to merge", path=str(path))
+    return lock
+
+
+def _doubtful(lock: Lock) -> tuple[str, ...]:
+    return tuple(path for path, entry in lock.files.items() if not entry.recipients)
+
+
+__all__ = ["LockMerged", "merge_files", "merge_in_place"]

@@ -1,0 +1,207 @@
+"""What every write asks of the readers of a file before it happens, and says of them afterwards.
+
+Two promises live here: a recipient that the registry never named stops the command (somebody with push access can add
+their own, and the next honest write would encrypt the value to them), and a key that nobody accepted in this clone gains
+access only after a question.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from secretsmith.crypto.evidence import Evidence
+from secretsmith.crypto.publickey import Form, PublicKey
+from secretsmith.documents.format import Format, format_of
+from secretsmith.documents.seal import evidence
+from secretsmith.errors import Code, IntegrityFailure, RefusedInput, SecretsmithError
+from secretsmith.policy.drift import Drift, Present, compare, form_of, present_readers
+from secretsmith.policy.principals import Host
+from secretsmith.policy.resolve import Wanted, unruled_readers, wanted_readers
+from secretsmith.project import Project
+
+
+@dataclass(frozen=True, slots=True)
+class SealedFile:
+    """A secret as it lies on the disk, with what can be known of its readers without a key.
+
+    ``wanted`` are the admins alone when no rule matches (its ``rules`` are empty then).
+    """
+
+    path: str
+    format: Format
+    data: bytes
+    digest: str
+    evidence: tuple[Evidence, ...]
+    wanted: Wanted
+    present: Present
+
+    @property
+    def drift(self) -> Drift:
+        """How ``present`` differs from ``wanted``."""
+        return compare(self.wanted, self.present)
+
+    @property
+    def form(self) -> Form | None:
+        """The form that ssh keys have in this file, None when nothing in it says so."""
+        return form_of(self.evidence)
+
+
+def read_sealed(project: Project, path: str) -> SealedFile:
+    """Read the secret ``path`` (relative to the root) and judge its readers; needs no key.
+
+    Raises:
+        NotFound, RefusedInput: as reading and parsing the file do, naming the file.
+    """
+    data = project.read(path)
+    digest = hashlib.sha256(data).hexdigest()
+    form = format_of(path)
+    try:
+        found = evidence(form, data)
+        wanted = wanted_by(project, path)
+    except SecretsmithError as error:
+        raise error.at(path) from None
+    present = present_readers(project.registry, found, wanted, project.lock.entry_for(path, digest))
+    return SealedFile(path, form, data, digest, found, wanted, present)
+
+
+def wanted_by(project: Project, path: str) -> Wanted:
+    """Return who is meant to read ``path``: what the rules say, the admins alone when there is none."""
+    return wanted_readers(project.registry, path) or unruled_readers(project.registry)
+
+
+def quick_drift(project: Project, path: str) -> tuple[Wanted, Present]:
+    """Judge the readers of ``path``; opens the file only when the lock cannot speak for it."""
+    entry = project.entry_for(path)
+    if entry is None:
+        sealed = read_sealed(project, path)
+        return sealed.wanted, sealed.present
+    return wanted_by(project, path), locked_readers(project, entry.recipients)
+
+
+def locked_readers(project: Project, recipients: Sequence[str]) -> Present:
+    """Return the readers that a fitting lock entry names; keys that the registry never named are unknown."""
+    known = frozenset(key for key in recipients if project.registry.key_owner(key))
+    return Present(known, tuple(key for key in recipients if key not in known), "lock")
+
+
+def sealing_recipients(keys: Mapping[str, PublicKey], form: Form) -> tuple[str, ...]:
+    """Return the recipient texts of ``keys``, in the order of their fingerprints, so that writes are reproducible."""
+    return tuple(keys[fingerprint].recipient(form) for fingerprint in sorted(keys))
+
+
+def refuse_injection(path: str, present: Present, *, drop_unknown: bool) -> None:
+    """Stop when the file has a recipient that the registry never named.
+
+    Raises:
+        IntegrityFailure: RECIPIENT_EXTRA, naming each.
+    """
+    if not present.unknown or drop_unknown:
+        return
+    raise IntegrityFailure(
+        Code.RECIPIENT_EXTRA,
+        f"{path}: encrypted to a recipient that the registry never named: {', '.join(present.unknown)}",
+        hints=(
+            f"see who added it: git log -p -- {path}",
+            "if it belongs to somebody, register the key: secretsmith user add NAME --key … (or host add)",
+            f"if not, drop it: secretsmith rekey {path} --drop-unknown",
+        ),
+        path=path,
+    )
+
+
+def refuse_without_admin(project: Project, path: str, wanted: Wanted) -> None:
+    """Stop when no admin could open what is about to be written (NO_ADMIN)."""
+    admins = [user for user in project.registry.users.values() if user.admin and user.reads]
+    if any(key.fingerprint in wanted.keys for user in admins for key in user.keys):
+        return
+    raise RefusedInput(
+        Code.NO_ADMIN,
+        f"{path}: no admin's key would open it",
+        hints=("secretsmith user add NAME --admin --key …",),
+        path=path,
+    )
+
+
+def accept_keys(
+    project: Project, added: Iterable[str], keys: Mapping[str, PublicKey], accept: Sequence[str]
+) -> tuple[str, ...]:
+    """Make sure that every key of ``added`` was accepted in this clone, asking on a terminal.
+
+    ``accept`` is what ``--accept`` gave: fingerprints, or "all". Returns the newly accepted fingerprints, which the caller
+    records once its write has happened.
+
+    Raises:
+        RefusedInput: KEY_ACCEPT, with each name and fingerprint, when there is nobody to ask or the answer is no.
+    """
+    fresh = [key for key in sorted(set(added)) if not project.accepted.contains(key)]
+    if not fresh or "all" in accept:
+        return tuple(fresh)
+    asked = [key for key in fresh if key not in accept]
+    if not asked:
+        return tuple(fresh)
+    named = ", ".join(f"{project.name_of(key)} ({keys[key].kind} {key})" for key in asked)
+    flag = " ".join(f"--accept {key}" for key in asked)
+    if project.interaction.available and project.interaction.confirm(
+        f"never accepted in this clone: {named}; give access?", flag=flag
+    ):
+        return tuple(fresh)
+    raise RefusedInput(
+        Code.KEY_ACCEPT,
+        f"a key that was never accepted in this clone would gain access: {named}",
+        hints=(
+            f"compare the fingerprint with its owner, then add {flag}",
+            "or accept what the registry says: --accept all",
+        ),
+    )
+
+
+def remember_accepted(project: Project, keys: Iterable[str]) -> None:
+    """Record keys as accepted in this clone."""
+    if new := tuple(keys):
+        project.accepted.add(*new)
+        project.accepted.save()
+
+
+def names_of(project: Project, keys: Iterable[str]) -> tuple[str, ...]:
+    """Return the distinct names of the owners of ``keys``, or the fingerprints nobody owns, sorted."""
+    return tuple(sorted({project.name_of(key) for key in keys}))
+
+
+def describe_change(
+    project: Project, added: Iterable[str], removed: Iterable[str], unknown: Sequence[str] = ()
+) -> str:
+    """Return "added web1; dropped web2" for the report of a write, "" when nothing changed."""
+    parts = []
+    if names := [_described(project, key) for key in sorted(added)]:
+        parts.append("added " + ", ".join(names))
+    if names := [*(_described(project, key) for key in sorted(removed)), *unknown]:
+        parts.append("dropped " + ", ".join(names))
+    return "; ".join(parts)
+
+
+def _described(project: Project, key: str) -> str:
+    uses = project.registry.key_owner(key)
+    if not uses:
+        return key
+    principal = project.registry.principal(uses[0].principal)
+    many = isinstance(principal, Host) and bool(principal.retired)
+    # A host whose key was replaced is both added and dropped: the fingerprint tells the two apart.
+    return f"{uses[0].principal} ({key})" if many else uses[0].principal
+
+
+__all__ = [
+    "SealedFile",
+    "accept_keys",
+    "describe_change",
+    "locked_readers",
+    "names_of",
+    "quick_drift",
+    "read_sealed",
+    "refuse_injection",
+    "refuse_without_admin",
+    "remember_accepted",
+    "sealing_recipients",
+    "wanted_by",
+]

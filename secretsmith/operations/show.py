@@ -1,0 +1,127 @@
+"""``show``: a value as it is, and for a file that does not open, who could and what to do next."""
+
+from __future__ import annotations
+
+import shlex
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from secretsmith.crypto.evidence import Evidence
+from secretsmith.documents.format import Format, format_of
+from secretsmith.documents.seal import evidence, open_value
+from secretsmith.errors import CannotDecrypt, Code, RefusedInput, SecretsmithError
+from secretsmith.identities.ring import ABSENT, NOT_NEEDED, IdentityRing, Tried
+from secretsmith.operations.readers import SealedFile, names_of, read_sealed
+from secretsmith.project import MAX_SECRET_BYTES, Project
+from secretsmith.sensitive import Sensitive
+from secretsmith.store.atomic import read_file
+
+
+def show_secret(project: Project, path: str, key: str | None = None) -> Sensitive:
+    """Return the value of the secret ``path`` (relative to the root), or of ``key`` in it.
+
+    Raises:
+        CannotDecrypt: no identity opens it; the hints say who can and what was tried.
+        SecretsmithError: as reading, parsing and opening the file do, naming the file.
+    """
+    sealed = read_sealed(project, path)
+    _refuse_key(path, sealed.format, key)
+    return open_sealed(project, sealed)
+
+
+def open_sealed(project: Project, sealed: SealedFile) -> Sensitive:
+    """Return the value of a file that was read. Raises as :func:`show_secret`."""
+    try:
+        return open_value(sealed.format, sealed.data, project.ring.for_data(sealed.data))
+    except CannotDecrypt as error:
+        readers = (*names_of(project, sealed.present.keys), *sealed.present.unknown)
+        raise _explained(error, sealed.path, readers, project.ring, _asking(project, sealed)) from None
+    except SecretsmithError as error:
+        raise error.at(sealed.path) from None
+
+
+def show_file(path: Path, name: str, ring: IdentityRing, key: str | None = None) -> Sensitive:
+    """Return the value of any sealed file, without a registry. ``name`` is what messages call it.
+
+    Raises:
+        As :func:`show_secret`.
+    """
+    # A file of another name is taken for what it most likely is, an age file; the parser says otherwise.
+    form = format_of(path.name)
+    form = Format.AGE if form is Format.BINARY else form
+    _refuse_key(name, form, key)
+    data = read_file(path, MAX_SECRET_BYTES)
+    try:
+        return open_value(form, data, ring.for_data(data))
+    except CannotDecrypt as error:
+        raise _explained(error, name, _stanzas(evidence(form, data)), ring, ()) from None
+    except SecretsmithError as error:
+        raise error.at(name) from None
+
+
+def _refuse_key(path: str, form: Format, key: str | None) -> None:
+    if key is not None and form is Format.AGE:
+        raise RefusedInput(
+            Code.USAGE,
+            f"{path} holds one value and no keys",
+            hints=(f"secretsmith show {path}",),
+            path=path,
+        )
+
+
+def _explained(
+    error: CannotDecrypt, path: str, readers: Sequence[str], ring: IdentityRing, then: Sequence[str]
+) -> CannotDecrypt:
+    hints = [*error.hints]
+    if error.code is Code.NO_IDENTITY:
+        error = CannotDecrypt(Code.NO_IDENTITY, "none of your private keys opens it")
+        hints = []
+    hints += [
+        f"it can be read by: {', '.join(readers) or 'nobody that is known'}",
+        f"tried: {tried_text(ring.trace())}",
+    ]
+    hints += ["if you have the key: SECRETSMITH_IDENTITY=KEYFILE secretsmith show …", *then]
+    return CannotDecrypt(error.code, f"{path}: {error.message}", hints=hints, path=path)
+
+
+def _asking(project: Project, sealed: SealedFile) -> tuple[str, ...]:
+    """Say which reader can give access. Hosts are left out: nobody works there."""
+    own = {key.fingerprint for key in project.ring.own_keys()}
+    registered = [
+        name
+        for name in names_of(project, own)
+        if project.registry.users.get(name) or project.registry.hosts.get(name)
+    ]
+    people = [name for name in names_of(project, sealed.present.keys) if name in project.registry.users]
+    ask = f"ask {' or '.join(people)} to run" if people else "somebody who can open it runs"
+    if any(name in sealed.wanted.names for name in registered):
+        return (f"the rules let you read it: {ask} secretsmith rekey {sealed.path}",)
+    who = registered[0] if registered else "YOU"
+    return (f"to get access, {ask}: secretsmith grant {shlex.quote(sealed.path)} --to {who} --rekey",)
+
+
+def tried_text(trace: Sequence[Tried]) -> str:
+    """Return one line on what was tried: places with a key first, the empty ones named at the end."""
+    with_key = [
+        f"{tried.source}{f' ({tried.fingerprint})' if tried.fingerprint else ''}: {tried.outcome}"
+        for tried in trace
+        if tried.outcome not in (ABSENT, NOT_NEEDED)
+    ]
+    absent = list(dict.fromkeys(tried.source for tried in trace if tried.outcome == ABSENT))
+    parts = with_key or ["no key at all"]
+    if absent:
+        parts.append(f"absent: {', '.join(absent)}")
+    return "; ".join(parts)
+
+
+def _stanzas(found: Sequence[Evidence]) -> list[str]:
+    """Describe recipients that no registry names."""
+    tagged = [f"{item.kind} key with age tag {item.tag}" for item in found if item.tag is not None]
+    others = Counter(item.kind for item in found if item.tag is None)
+    return tagged + [
+        f"{count} anonymous {kind} recipient{'s' if count > 1 else ''}" for kind, count in others.items()
+    ]
+
+
+__all__ = ["open_sealed", "show_file", "show_secret", "tried_text"]

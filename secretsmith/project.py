@@ -1,0 +1,252 @@
+"""The composition root: a repository with its registry, lock, per-clone state and identities.
+
+Operations receive a :class:`Project` and, to change anything, a :class:`WriteSession` from :func:`writing`: it holds the
+repository's lock, has finished what an interrupted run left, and has read registry and lock anew, so that two writers never
+lose each other's work.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Final
+
+from secretsmith.errors import Code, NotFound
+from secretsmith.identities.ring import IdentityRing
+from secretsmith.interaction import Interaction
+from secretsmith.policy.lock import LOCK_NAME, Basis, Lock, LockEntry, dump_lock, parse_lock
+from secretsmith.policy.registry import Registry, parse_registry
+from secretsmith.store.accepted import AcceptedKeys
+from secretsmith.store.atomic import read_file
+from secretsmith.store.clone import state_dir
+from secretsmith.store.index import StatIndex
+from secretsmith.store.lockfile import repository_lock
+from secretsmith.store.transaction import Transaction, recover
+
+_CACHES: Final = ("index", "accepted", "ring", "today")
+REGISTRY_NAME: Final = "secretsmith.toml"
+MAX_REGISTRY_BYTES: Final = 16 * 1024 * 1024
+MAX_LOCK_BYTES: Final = 64 * 1024 * 1024
+MAX_SECRET_BYTES: Final = 64 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Project:
+    """One repository as it was read; immutable but for its caches.
+
+    ``registry_text`` is the text ``registry`` was parsed from. ``environ`` is where identities and the state folder are
+    looked up, so that tests and plugins need not change the process.
+    """
+
+    root: Path
+    registry: Registry
+    registry_text: str
+    lock: Lock
+    state: Path
+    environ: Mapping[str, str]
+    interaction: Interaction
+
+    @cached_property
+    def index(self) -> StatIndex:
+        """The stat index of this clone."""
+        return StatIndex.load(self.state)
+
+    @cached_property
+    def accepted(self) -> AcceptedKeys:
+        """The keys that somebody accepted in this clone."""
+        return AcceptedKeys.load(self.state)
+
+    @cached_property
+    def ring(self) -> IdentityRing:
+        """The private keys of whoever runs this, looked for when first asked for."""
+        return IdentityRing(self.environ, self.interaction)
+
+    @cached_property
+    def today(self) -> str:
+        """The date of this run, ``YYYY-MM-DD``, UTC."""
+        import datetime  # only commands that write dates pay for it
+
+        return datetime.datetime.now(datetime.UTC).date().isoformat()
+
+    def read(self, path: str) -> bytes:
+        """Return the bytes of the file ``path`` (relative to the root); NotFound, NOT_REGULAR, TOO_BIG as `read_file`."""
+        return read_file(self.root / path, MAX_SECRET_BYTES)
+
+    def entry_for(self, path: str, digest: str | None = None) -> LockEntry | None:
+        """Return what the lock knows of ``path``, if its digest (by the stat index, or given) still fits."""
+        if path not in self.lock.files:
+            return None
+        return self.lock.entry_for(path, digest or self.index.digest(self.root, path))
+
+    def name_of(self, fingerprint: str) -> str:
+        """Return the principal whose key this is, or the fingerprint itself when the registry never named it."""
+        uses = self.registry.key_owner(fingerprint)
+        return uses[0].principal if uses else fingerprint
+
+
+def find_root(start: Path, environ: Mapping[str, str]) -> Path | None:
+    """Return the folder with the registry: $SECRETSMITH_ROOT, else ``start`` or the nearest folder above it."""
+    if configured := environ.get("SECRETSMITH_ROOT"):
+        return Path(configured).absolute()
+    here = start.absolute()
+    for folder in (here, *here.parents):
+        if (folder / REGISTRY_NAME).is_file():
+            return folder
+    return None
+
+
+def open_project(
+    start: Path, *, environ: Mapping[str, str] = os.environ, interaction: Interaction
+) -> Project:
+    """Read the repository that ``start`` lies in.
+
+    Raises:
+        NotFound: NO_REGISTRY, there is none here or above.
+        RefusedInput: the registry or the lock is malformed; Conflict: it has conflict markers.
+    """
+    root = find_root(start, environ)
+    if root is None or not (root / REGISTRY_NAME).is_file():
+        raise NotFound(
+            Code.NO_REGISTRY,
+            f"no {REGISTRY_NAME} in {root or start.absolute()} or above",
+            hints=("secretsmith init", "or name the repository: secretsmith -C DIR …"),
+        )
+    text, registry = _read_registry(root)
+    return Project(root, registry, text, _read_lock(root), state_dir(root), environ, interaction)
+
+
+def _read_registry(root: Path) -> tuple[str, Registry]:
+    text = _text(read_file(root / REGISTRY_NAME, MAX_REGISTRY_BYTES))
+    return text, parse_registry(text, REGISTRY_NAME)
+
+
+def _read_lock(root: Path) -> Lock:
+    try:
+        data = read_file(root / LOCK_NAME, MAX_LOCK_BYTES)
+    except NotFound:
+        return Lock()
+    return parse_lock(_text(data), LOCK_NAME)
+
+
+def _text(data: bytes) -> str:
+    # Bytes that are no UTF-8 must end in the parser's error with a position, not in a traceback here.
+    return data.decode("utf-8", errors="surrogateescape")
+
+
+@dataclass
+class WriteSession:
+    """What one command changes, written as a whole by :meth:`commit` or not at all.
+
+    ``lock`` and the registry of ``project`` are those read under the repository's lock.
+    """
+
+    project: Project
+    transaction: Transaction
+    lock: Lock
+    registry_text: str
+    created: list[str] = field(default_factory=list)
+
+    def stage_secret(
+        self, path: str, data: bytes, keys: Iterable[str], *, expect: str | None, basis: Basis = "wrote"
+    ) -> None:
+        """Plan to write the sealed bytes ``data`` to ``path``.
+
+        ``keys`` are the fingerprints it was sealed to; ``expect`` is the digest the file must still have, None when it
+        must not exist yet.
+        """
+        import hashlib  # light commands never get here
+
+        self.transaction.stage(path, data, expect=expect)
+        entry = LockEntry(hashlib.sha256(data).hexdigest(), tuple(sorted(set(keys))), basis)
+        self.lock = self.lock.with_file(path, entry)
+        if expect is None:
+            self.created.append(path)
+
+    def stage_file(self, path: str, data: bytes, *, expect: str | None) -> None:
+        """Plan to write a file that is no secret."""
+        self.transaction.stage(path, data, expect=expect)
+        if expect is None:
+            self.created.append(path)
+
+    def remove_secret(self, path: str, *, expect: str) -> None:
+        """Plan to remove ``path``, its lock entry included."""
+        self.transaction.remove(path, expect=expect)
+        self.lock = self.lock.without_file(path)
+
+    def save_registry(self, text: str) -> None:
+        """Plan to replace the registry; ``text`` must parse, and readers of this session see it at once."""
+        fresh = replace(self.project, registry=parse_registry(text, REGISTRY_NAME), registry_text=text)
+        # The caches of what was looked up stay: the ring asks for a passphrase once a run.
+        fresh.__dict__.update(
+            {name: self.project.__dict__[name] for name in _CACHES if name in self.project.__dict__}
+        )
+        self.project = fresh
+
+    def commit(self, verify: Callable[[str, bytes], None] | None = None) -> None:
+        """Write everything planned, registry and lock in the same transaction; ``verify`` sees what is on the disk."""
+        self._stage_text(REGISTRY_NAME, self.registry_text, self.project.registry_text)
+        before = _existing(self.project.root, LOCK_NAME)
+        self._stage_text(LOCK_NAME, before, dump_lock(self.lock))
+        self.transaction.commit(verify)
+        self.project.index.save()
+        self._register_with_git()
+
+    def _stage_text(self, name: str, before: str | None, after: str) -> None:
+        import hashlib  # light commands never get here
+
+        if before == after:
+            return
+        expect = (
+            None if before is None else hashlib.sha256(before.encode("utf-8", "surrogateescape")).hexdigest()
+        )
+        self.stage_file(name, after.encode("utf-8", "surrogateescape"), expect=expect)
+
+    def _register_with_git(self) -> None:
+        if not self.created or self.project.registry.git == "off":
+            return
+        from secretsmith.store.git import (  # starts processes: only when files are new
+            add,
+            in_git,
+            intent_to_add,
+        )
+
+        if in_git(self.project.root):
+            register = add if self.project.registry.git == "add" else intent_to_add
+            register(self.project.root, self.created)
+
+
+def _existing(root: Path, name: str) -> str | None:
+    try:
+        return _text(read_file(root / name, MAX_LOCK_BYTES))
+    except NotFound:
+        return None
+
+
+@contextmanager
+def writing(project: Project) -> Iterator[WriteSession]:
+    """Take the repository's lock, finish what an interrupted run left, and read registry and lock anew.
+
+    Nothing is written before :meth:`WriteSession.commit`; leaving without it drops what was staged.
+
+    Raises:
+        Conflict: LOCKED, another process holds the lock; CONFLICT, an unfinished merge.
+    """
+    with repository_lock(project.state):
+        recover(project.root, project.state)
+        text, registry = _read_registry(project.root)
+        fresh = replace(project, registry=registry, registry_text=text, lock=_read_lock(project.root))
+        # The ring has perhaps asked for a passphrase already, and asks once a run. The index and the accepted keys are read
+        # anew: another process may have written them before we had the lock.
+        fresh.__dict__["ring"] = project.ring
+        session = WriteSession(fresh, Transaction(project.root, project.state), fresh.lock, text)
+        try:
+            yield session
+        finally:
+            session.transaction.close()
+
+
+__all__ = ["REGISTRY_NAME", "Project", "WriteSession", "find_root", "open_project", "writing"]
