@@ -1,0 +1,1 @@
+"""What outsiders import: :mod:`secretsmith.plugin.api`. The loader finds and checks what they made."""
