@@ -1,0 +1,69 @@
+"""Parameters of the commands about who can read what."""
+
+from __future__ import annotations
+
+from secretsmith.cli.parameters import flag, many, option, options, parameters, switch
+
+_ACCEPT = "Accept a key that this clone has not seen, by its fingerprint, or all of them; may be repeated."
+_REKEY = "Rekey the files that drift afterwards, or do not; without either, ask on a terminal."
+_PATTERN = "A pattern of paths, for instance 'secrets/web/**'."
+_PATHS = "Files or folders; without any, all secrets."
+
+
+@parameters
+class GrantParameters:
+    """``secretsmith grant PATTERN… --to WHO[,WHO]``."""
+
+    patterns: tuple[str, ...] = many("PATTERN", _PATTERN)
+    to: tuple[str, ...] = options(
+        "--to", "WHO[,WHO]", "Users, hosts or @groups; may be repeated.", separator=","
+    )
+    rekey: bool | None = switch("--rekey", _REKEY, default=None)
+    accept: tuple[str, ...] = options("--accept", "SHA256:…|all", _ACCEPT, default=())
+
+
+@parameters
+class RevokeParameters:
+    """``secretsmith revoke PATTERN… --from WHO[,WHO]``."""
+
+    patterns: tuple[str, ...] = many("PATTERN", _PATTERN)
+    from_: tuple[str, ...] = options(
+        "--from", "WHO[,WHO]", "Users, hosts or @groups; may be repeated.", separator=","
+    )
+    rekey: bool | None = switch("--rekey", _REKEY, default=None)
+
+
+@parameters
+class RekeyParameters:
+    """``secretsmith rekey [PATH…]``."""
+
+    paths: tuple[str, ...] = many("PATH", _PATHS, default=())
+    plan: bool = flag(
+        "--plan", "Only say what would be done; exit 3 when there is something to do.", default=False
+    )
+    json: bool = flag(
+        "--json", "With --plan: print JSON (docs/reference/schemas/rekey-plan.schema.json).", default=False
+    )
+    accept: tuple[str, ...] = options("--accept", "SHA256:…|all", _ACCEPT, default=())
+    form: str | None = option(
+        "--form",
+        "FORM",
+        "Change the recipient form of host keys: native (ssh-ed25519, for age) or derived (age1…, for sops).",
+        default=None,
+        choices=("native", "derived"),
+    )
+    drop_unknown: bool = flag(
+        "--drop-unknown", "Drop recipients that the registry never named instead of stopping.", default=False
+    )
+
+
+@parameters
+class CheckParameters:
+    """``secretsmith check [PATH…]``."""
+
+    paths: tuple[str, ...] = many("PATH", _PATHS, default=())
+    json: bool = flag("--json", "Print JSON (docs/reference/schemas/check.schema.json).", default=False)
+    deep: bool = flag("--deep", "Hash every file instead of trusting the stat index.", default=False)
+
+
+__all__ = ["CheckParameters", "GrantParameters", "RekeyParameters", "RevokeParameters"]

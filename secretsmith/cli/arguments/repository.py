@@ -1,0 +1,84 @@
+"""Parameters of the commands about the repository itself: plumbing, plugins, builders."""
+
+from __future__ import annotations
+
+from secretsmith.cli.parameters import argument, flag, many, option, parameters
+
+_BUILDER = "The builder to ask, when more than one fits."
+
+
+@parameters
+class LockParameters:
+    """``secretsmith lock --merge [FILE…]``."""
+
+    merge: bool = flag("--merge", "Resolve the conflict markers in secretsmith.lock.", default=False)
+    files: tuple[str, ...] = many("FILE", "As git's merge driver: the files BASE OURS THEIRS.", default=())
+
+
+@parameters
+class PluginsListParameters:
+    """``secretsmith plugins list``."""
+
+    json: bool = flag("--json", "Print JSON.", default=False)
+
+
+@parameters
+class IdentityListParameters:
+    """``secretsmith identity list``."""
+
+    json: bool = flag("--json", "Print JSON.", default=False)
+
+
+@parameters
+class BuildHostsParameters:
+    """``secretsmith build hosts``."""
+
+    json: bool = flag("--json", "Print JSON.", default=False)
+    builder: str | None = option("--builder", "NAME", _BUILDER, default=None)
+
+
+@parameters
+class BuildManifestParameters:
+    """``secretsmith build manifest HOST``."""
+
+    host: str = argument("HOST", "The host's name in the registry.")
+    builder: str | None = option("--builder", "NAME", _BUILDER, default=None)
+    source_root: str | None = option(
+        "--source-root",
+        "DIR",
+        "The folder of the repository's files on the host; default: here.",
+        default=None,
+    )
+    out: str | None = option("--out", "FILE", "Where to write it; without it, standard output.", default=None)
+
+
+@parameters
+class ActivateParameters:
+    """``secretsmith activate MANIFEST``."""
+
+    manifest: str = argument("MANIFEST", "The manifest (docs/reference/manifest.md).")
+    no_mount: bool = flag(
+        "--no-mount", "The filesystem in memory is mounted already; never mount.", default=False
+    )
+    status: str | None = option("--status", "FILE", "Where to write the state of every secret.", default=None)
+    wait: str | None = option("--wait", "SECONDS", "How long to wait for another activation.", default=None)
+    owner_self: bool = flag("--owner-self", "Without root: every file belongs to you.", default=False)
+    plain_folder: bool = flag(
+        "--plain-folder", "Where mounting is forbidden: a folder on disk, NOT RAM.", default=False
+    )
+
+
+@parameters
+class DemoParameters:
+    """``secretsmith demo``."""
+
+
+__all__ = [
+    "ActivateParameters",
+    "BuildHostsParameters",
+    "BuildManifestParameters",
+    "DemoParameters",
+    "IdentityListParameters",
+    "LockParameters",
+    "PluginsListParameters",
+]

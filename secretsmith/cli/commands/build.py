@@ -1,0 +1,59 @@
+"""``secretsmith build hosts`` and ``secretsmith build manifest HOST``."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+from secretsmith.cli.arguments.repository import BuildHostsParameters, BuildManifestParameters
+from secretsmith.cli.session import Session
+from secretsmith.errors import ExitCode
+from secretsmith.manifest import dump_manifest
+from secretsmith.operations.build import BuiltHost, list_hosts, make_manifest, write_manifest
+
+
+def hosts(session: Session, given: BuildHostsParameters) -> ExitCode:
+    """List the hosts that builders know, and what is wrong with their declarations."""
+    built = list_hosts(session.project(), given.builder)
+    if given.json:
+        session.json([_row(host) for host in built.hosts])
+    else:
+        for host in built.hosts:
+            unknown = "" if host.registered else "  not in the registry"
+            session.line(
+                f"{host.declared.name}  {host.builder}  {_count(len(host.declared.secrets))}{unknown}"
+            )
+    for finding in built.findings:
+        session.note(f"{finding.severity}: {f'{finding.path}: ' if finding.path else ''}{finding.message}")
+        if finding.hint:
+            session.note(f"  hint: {finding.hint}")
+    wrong = any(finding.severity != "info" for finding in built.findings)
+    return ExitCode.FINDINGS if wrong else ExitCode.OK
+
+
+def manifest(session: Session, given: BuildManifestParameters) -> ExitCode:
+    """Print a host's manifest, or write it to a file."""
+    made = make_manifest(session.project(), given.host, given.builder, source_root=given.source_root)
+    if given.out is None:
+        session.write(dump_manifest(made))
+    else:
+        write_manifest(made, session.cwd / given.out)
+        session.note(f"{given.out}: {_count(len(made.secrets))} for {given.host}")
+    return ExitCode.OK
+
+
+def _count(secrets: int) -> str:
+    return "1 secret" if secrets == 1 else f"{secrets} secrets"
+
+
+def _row(host: BuiltHost) -> dict[str, object]:
+    declared = host.declared
+    return {
+        "name": declared.name,
+        "builder": host.builder,
+        "origin": declared.origin,
+        "registered": host.registered,
+        "secrets": [asdict(secret) for secret in declared.secrets],
+    }
+
+
+__all__ = ["hosts", "manifest"]

@@ -1,0 +1,183 @@
+"""Every command of ``secretsmith``: its words, its parameters, where its work begins.
+
+Only names are held here. The parameter class and the run function are imported when a door needs them, so that a command
+pays for itself alone.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One command.
+
+    ``path`` are its words ("host", "add"); ``definition`` is "module:Class" below ``secretsmith.cli.arguments``; ``run``
+    is "module:function" below ``secretsmith.cli.commands``, called as ``function(session, given) -> ExitCode``.
+    """
+
+    path: tuple[str, ...]
+    definition: str
+    run: str
+    help: str
+
+    @property
+    def name(self) -> str:
+        """The words as they are typed."""
+        return " ".join(self.path)
+
+    @property
+    def parameters(self) -> type[Any]:
+        """The parameter class (imports its module)."""
+        loaded: type[Any] = _load("secretsmith.cli.arguments", self.definition)
+        return loaded
+
+    def function(self) -> Callable[..., Any]:
+        """The run function (imports the command's module and what it needs)."""
+        loaded: Callable[..., Any] = _load("secretsmith.cli.commands", self.run)
+        return loaded
+
+
+def _load(package: str, name: str) -> Any:
+    module, _, attribute = name.partition(":")
+    return getattr(importlib.import_module(f"{package}.{module}"), attribute)
+
+
+GROUPS = {
+    "host": "Hosts: the machines that read secrets.",
+    "user": "Users: the people who read and write secrets.",
+    "group": "Groups of users and hosts, named @GROUP in rules.",
+    "plugins": "Plugins: builders, sources and others that are installed.",
+    "build": "What a build system knows of hosts and their secrets.",
+    "identity": "The private keys that open secrets here.",
+}
+
+COMMANDS = (
+    Command(
+        ("init",),
+        "principals:InitParameters",
+        "init:run",
+        "Start a registry here, with you as its first admin.",
+    ),
+    Command(
+        ("activate",),
+        "repository:ActivateParameters",
+        "activate:run",
+        "Install the secrets of a manifest on this host.",
+    ),
+    Command(("demo",), "repository:DemoParameters", "demo:run", "Show the main job on a throw-away fleet."),
+    Command(("show",), "values:ShowParameters", "show:run", "Print a secret, byte for byte."),
+    Command(
+        ("set",),
+        "values:SetParameters",
+        "set:run",
+        "Store a value from standard input, or asked for on a terminal.",
+    ),
+    Command(
+        ("edit",), "values:EditParameters", "edit:run", "Edit a secret in $VISUAL or $EDITOR, in memory only."
+    ),
+    Command(("ls",), "values:LsParameters", "ls:run", "List secrets and who can read them; needs no key."),
+    Command(("rm",), "values:RmParameters", "rm:run", "Remove secrets."),
+    Command(
+        ("mv",),
+        "values:MvParameters",
+        "mv:run",
+        "Move a secret; its readers follow the rules of the new path.",
+    ),
+    Command(("cp",), "values:CpParameters", "cp:run", "Copy a secret to the readers of the new path."),
+    Command(("grant",), "readers:GrantParameters", "grant:run", "Let somebody read what matches a pattern."),
+    Command(
+        ("revoke",), "readers:RevokeParameters", "revoke:run", "Take somebody off the rule with a pattern."
+    ),
+    Command(
+        ("rekey",),
+        "readers:RekeyParameters",
+        "rekey:run",
+        "Encrypt the files that drift to the readers the rules want.",
+    ),
+    Command(
+        ("check",), "readers:CheckParameters", "check:run", "Look for drift and other trouble; needs no key."
+    ),
+    Command(
+        ("host", "add"), "principals:HostAddParameters", "host:add", "Register a host by its ssh host key."
+    ),
+    Command(
+        ("host", "list"), "principals:HostListParameters", "host:list_hosts", "List hosts and their keys."
+    ),
+    Command(
+        ("host", "reprovision"),
+        "principals:HostReprovisionParameters",
+        "host:reprovision",
+        "Give a reinstalled host's new key the place of the old one.",
+    ),
+    Command(
+        ("host", "retire"), "principals:HostRetireParameters", "host:retire", "Take a host out of service."
+    ),
+    Command(("user", "add"), "principals:UserAddParameters", "user:add", "Register a user by public keys."),
+    Command(
+        ("user", "remove"), "principals:UserRemoveParameters", "user:remove", "Take a user's access away."
+    ),
+    Command(
+        ("user", "list"), "principals:UserListParameters", "user:list_users", "List users and their keys."
+    ),
+    Command(
+        ("group", "add"), "principals:GroupAddParameters", "group:add", "Make a group, or add members to it."
+    ),
+    Command(
+        ("group", "remove"),
+        "principals:GroupRemoveParameters",
+        "group:remove",
+        "Remove members, or the whole group.",
+    ),
+    Command(
+        ("group", "list"), "principals:GroupListParameters", "group:list_groups", "List groups and members."
+    ),
+    Command(("lock",), "repository:LockParameters", "lock:run", "Merge secretsmith.lock after a conflict."),
+    Command(
+        ("plugins", "list"),
+        "repository:PluginsListParameters",
+        "plugins:list_plugins",
+        "List plugins and their state.",
+    ),
+    Command(
+        ("identity", "list"),
+        "repository:IdentityListParameters",
+        "identity:list_identities",
+        "List where private keys were looked for, and what was found.",
+    ),
+    Command(
+        ("build", "hosts"),
+        "repository:BuildHostsParameters",
+        "build:hosts",
+        "List the hosts a builder knows.",
+    ),
+    Command(
+        ("build", "manifest"),
+        "repository:BuildManifestParameters",
+        "build:manifest",
+        "Make a host's manifest.",
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Invocation:
+    """What a door read from argv: the command, its parameter object, and the folder of ``-C``, if given."""
+
+    command: Command
+    given: Any
+    directory: str | None = None
+
+
+def find_command(path: tuple[str, ...]) -> Command | None:
+    """Return the command with exactly these words."""
+    return _BY_PATH.get(path)
+
+
+_BY_PATH = {command.path: command for command in COMMANDS}
+
+__all__ = ["COMMANDS", "GROUPS", "Command", "Invocation", "find_command"]
