@@ -1,0 +1,34 @@
+# What .ci/run runs. The first target that needs it makes .venv: everything from requirements-dev.txt, by hash, then ourselves.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/installed
+# SLOW=1 adds the long tests; ARGS are for pytest.
+MARK := $(if $(SLOW),,-m "not slow")
+
+.PHONY: demo test lint types bench docs
+
+demo: $(READY)
+	$(BIN)/secretsmith demo
+
+test: $(READY)
+	$(BIN)/python -m pytest -q -n auto $(MARK) $(ARGS)
+
+lint: $(READY)
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+types: $(READY)
+	$(BIN)/mypy
+
+bench: $(READY)
+	$(BIN)/python -m benchmarks
+
+docs: $(READY)
+	$(BIN)/sphinx-build -q -W --keep-going -b html docs build/docs
+
+$(READY): requirements-dev.txt pyproject.toml $(wildcard plugins/*/pyproject.toml)
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install -q --require-hashes -r requirements-dev.txt
+	$(BIN)/pip install -q --no-deps --no-build-isolation -e . $(patsubst %,-e %,$(wildcard plugins/*))
+	touch $@

@@ -1,0 +1,1 @@
+"""secretsmith against its peers, on the same files, in the same run."""
