@@ -21,9 +21,9 @@ from secretsmith.policy.principals import (
     is_name,
 )
 from secretsmith.policy.reading import Table
-from secretsmith.policy.regex import compile_regex
 from secretsmith.policy.rules import SELECTION_FIELDS, Rule
 from secretsmith.policy.words import did_you_mean, shown
+from secretsmith.regex import compile_regex
 
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}\Z")
 # A host name, an address or an alias of ssh_config. No leading dash and no blank: it becomes an argument

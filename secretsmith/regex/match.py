@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from secretsmith.errors import Code, RefusedInput
-from secretsmith.policy.regexsyntax import Assertion, Choice, Node, OneOf, Repeat, Sequence, parse_regex
+from secretsmith.regex.syntax import Assertion, Choice, Node, OneOf, Repeat, Sequence, parse_regex
 
 MAX_INSTRUCTIONS: Final = 3000
 """Size of a compiled expression; ``(x{50}){50}`` fits, ``(x{1000}){1000}`` does not."""

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from secretsmith.errors import Code, RefusedInput
-from secretsmith.policy.regex import compile_regex
+from secretsmith.regex import compile_regex
 
 atoms = st.sampled_from(
     [
