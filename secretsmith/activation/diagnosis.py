@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from shlex import quote
 
 from secretsmith.activation.hostkeys import HostKey, HostKeys
 from secretsmith.crypto.agefile import inspect_age
@@ -19,7 +20,7 @@ def not_a_reader(manifest: Manifest, secret: ManifestSecret, data: bytes) -> Can
     return CannotDecrypt(
         Code.NO_IDENTITY,
         f"{secret.source} is not encrypted for this host; it is for: {_readers(manifest, [data])}",
-        hints=(f"on your workstation: secretsmith explain {secret.id} {manifest.host}",),
+        hints=(f"on your workstation: secretsmith explain {quote(secret.id)} {manifest.host}",),
         path=secret.source,
     )
 

@@ -11,6 +11,7 @@ from hashlib import sha256
 from secretsmith.activation.accounts import Accounts, Caller, Ownership, SystemAccounts
 from secretsmith.activation.folders import failed
 from secretsmith.activation.generations import Reader
+from secretsmith.activation.links import is_in_place
 from secretsmith.activation.plan import Past
 from secretsmith.activation.ramdisk import Memory
 from secretsmith.activation.report import Report
@@ -78,7 +79,13 @@ def _activate(
         inputs = _digest_of_inputs(data, manifest, sources, owners)
         state, notes = _remembered(manifest, before)
         notes += _remarks(manifest, caller, in_memory=target.is_memory)
-        if _is_unchanged(state, inputs, before, target.live, options.status):
+        reader = None if before is None or target.live is None else Reader(before, target.live)
+        past = None if reader is None else Past(reader, state.records.get(target.live or 0))
+        if (
+            _is_installed(past, inputs)
+            and _are_links_in_place(manifest, owners, caller)
+            and (options.status is None or os.path.lexists(options.status))
+        ):
             unchanged = len(manifest.secrets)
             return Report(manifest.host, target.live, nothing_done=True, unchanged=unchanged, notes=notes)
         shield()
@@ -86,8 +93,6 @@ def _activate(
         from secretsmith.activation.decide import decide
         from secretsmith.activation.install import Work, install
 
-        reader = None if before is None or target.live is None else Reader(before, target.live)
-        past = None if reader is None else Past(reader, state.records.get(target.live or 0))
         now = clock()
         decisions, problems = decide(manifest, caller, sources, owners, past, now)
         work = Work(manifest, caller, target, state, inputs, options.status, now)
@@ -133,26 +138,25 @@ def _remarks(manifest: Manifest, caller: Caller, *, in_memory: bool) -> tuple[st
     return tuple(notes)
 
 
-def _is_unchanged(
-    state: HostState, inputs: str, before: int | None, live: int | None, status: str | None
-) -> bool:
+def _is_installed(past: Past | None, inputs: str) -> bool:
     """Whether the same input was installed whole, and all of it is still there untouched."""
-    record = state.records.get(live) if live is not None else None
-    if before is None or live is None or record is None or not record.complete or record.inputs != inputs:
+    if past is None or past.record is None or not past.record.complete or past.record.inputs != inputs:
         return False
-    if any(_link_text(path) != text for path, text in state.links.items()):
-        return False
-    reader = Reader(before, live)
-    if any(reader.stamp(name) != file.stamp for name, file in record.files.items()):
-        return False
-    return status is None or os.path.lexists(status)
+    files = past.record.files
+    return past.reader.names() == files.keys() and all(
+        past.reader.stamp(name) == file.stamp for name, file in files.items()
+    )
 
 
-def _link_text(path: str) -> str | None:
-    try:
-        return os.readlink(path)
-    except OSError:
-        return None
+def _are_links_in_place(manifest: Manifest, owners: Owners, caller: Caller) -> bool:
+    for secret in manifest.secrets:
+        owner = owners[secret.name]
+        if secret.path is not None and not (
+            isinstance(owner, Ownership)
+            and is_in_place(secret.path, manifest.place_of(secret), owner, caller)
+        ):
+            return False
+    return True
 
 
 __all__ = ["Options", "activate"]

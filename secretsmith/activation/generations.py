@@ -9,6 +9,7 @@ import re
 import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from shlex import quote
 
 from secretsmith.activation.accounts import Ownership
 from secretsmith.activation.folders import (
@@ -21,6 +22,7 @@ from secretsmith.activation.folders import (
     write_whole,
 )
 from secretsmith.activation.ramdisk import FOLDER_MODE
+from secretsmith.activation.sources import MAX_SOURCE_BYTES
 from secretsmith.errors import Code, SecretsmithError
 from secretsmith.sensitive import Sensitive
 
@@ -44,8 +46,9 @@ class InstalledFile:
 class LiveLink:
     """The link that services read through, such as /run/secrets, in the open folder ``parent``."""
 
-    def __init__(self, parent: int, path: str, generations: str) -> None:
+    def __init__(self, parent: int, path: str, generations: str, trusted: frozenset[int]) -> None:
         self._parent = parent
+        self._trusted = trusted
         self._path = path
         self._name = path.rpartition("/")[2]
         self._generations = generations
@@ -56,11 +59,15 @@ class LiveLink:
         Raises:
             SecretsmithError: TARGET, when something is there that activation did not make.
         """
+        try:
+            owner = os.stat(self._name, dir_fd=self._parent, follow_symlinks=False).st_uid
+        except FileNotFoundError:
+            return None
         text = link_text(self._parent, self._name)
         if text is None:
-            if _exists(self._parent, self._name):
-                raise self._foreign("is a file or folder, not a link into " + self._generations)
-            return None
+            raise self._foreign("is a file or folder, not a link into " + self._generations)
+        if owner not in self._trusted:
+            raise self._foreign(f"belongs to user {owner}, who could point it elsewhere")
         folder, _, number = text.rpartition("/")
         if folder != self._generations or not _NUMBER.match(number):
             raise self._foreign(f"is a link that leads elsewhere than {self._generations}")
@@ -75,7 +82,7 @@ class LiveLink:
         replace_link(self._parent, self._name, f"{self._generations}/{number}")
 
     def _foreign(self, why: str) -> SecretsmithError:
-        hint = f"move it away (it is never deleted here): mv {self._path} {self._path}.old"
+        hint = f"move it away (it is never deleted here): mv {quote(self._path)} {quote(self._path + '.old')}"
         return SecretsmithError(Code.TARGET, f"{self._path} {why}", hints=(hint,), path=self._path)
 
 
@@ -106,8 +113,12 @@ class Generations:
         stay = [number for number in self.numbers() if number <= live][-keep:]
         for number in self.numbers():
             if number < live and number not in stay:
-                remove_tree(self.fd, str(number), self._device)
+                self.remove(number)
         return stay
+
+    def remove(self, number: int) -> None:
+        """Remove one generation."""
+        remove_tree(self.fd, str(number), self._device)
 
     def write(self, number: int, files: Sequence[InstalledFile]) -> None:
         """Write a complete generation; on any failure nothing of it stays.
@@ -173,16 +184,21 @@ class Reader:
         ]
 
     def file(self, name: str) -> InstalledFile | None:
-        """Read one file; None if it is missing or no regular file."""
+        """Read one file; None if it is missing, no regular file, or larger than any that was written.
+
+        Its owner may have changed it since, and could make it larger than this machine.
+        """
         with self._file(name) as fd:
             if fd is None:
                 return None
             found = os.fstat(fd)
-            parts = []
-            while part := os.read(fd, 1 << 20):
-                parts.append(part)
+            if found.st_size > MAX_SOURCE_BYTES:
+                return None
+            content = b""
+            while len(content) < found.st_size and (part := os.read(fd, found.st_size - len(content))):
+                content += part
         owner = Ownership(found.st_uid, found.st_gid)
-        return InstalledFile(name, Sensitive(b"".join(parts)), owner, stat.S_IMODE(found.st_mode))
+        return InstalledFile(name, Sensitive(content), owner, stat.S_IMODE(found.st_mode))
 
     @contextlib.contextmanager
     def _file(self, name: str) -> Iterator[int | None]:
@@ -264,14 +280,6 @@ def _names(folder: int, prefix: str) -> Iterator[str]:
             yield from _names(below, f"{prefix}{name}/")
         finally:
             os.close(below)
-
-
-def _exists(fd: int, name: str) -> bool:
-    try:
-        os.stat(name, dir_fd=fd, follow_symlinks=False)
-    except FileNotFoundError:
-        return False
-    return True
 
 
 __all__ = ["Generations", "InstalledFile", "LiveLink", "Reader"]

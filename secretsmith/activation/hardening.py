@@ -8,6 +8,7 @@ import sys
 from types import TracebackType
 
 _ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"}
+_KEPT = ("TZ", "SECRETSMITH_DEBUG")  # the second shows places in the code, and an internal error asks for it
 
 
 def harden_process() -> None:
@@ -18,11 +19,9 @@ def harden_process() -> None:
     """
     os.umask(0o077)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    zone = os.environ.get("TZ")
+    kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
     os.environ.clear()
-    os.environ.update(_ENVIRONMENT)
-    if zone is not None:
-        os.environ["TZ"] = zone
+    os.environ.update(_ENVIRONMENT | kept)
     sys.excepthook = _silent
 
 

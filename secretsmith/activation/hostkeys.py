@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from shlex import quote
 
 from secretsmith.activation.sources import read_regular
 from secretsmith.crypto.agesecret import AgeSecret, parse_age_identities
@@ -63,7 +64,7 @@ def _load(path: str, trusted: frozenset[int]) -> list[HostKey]:
             Code.ACCESS, f"{path} belongs to user {found.st_uid}, who could exchange it", path=path
         )
     if found.st_mode & 0o077:
-        hint = f"chmod 600 {path}"
+        hint = f"chmod 600 {quote(path)}"
         raise SecretsmithError(
             Code.ACCESS, f"{path} is readable or writable by others", hints=(hint,), path=path
         )
@@ -77,7 +78,7 @@ def _identities(data: bytes, path: str) -> list[Identity]:
             raise SecretsmithError(
                 Code.PASSPHRASE,
                 f"{path} has a passphrase, and activation never asks for one",
-                hints=(f"ssh-keygen -p -N '' -f {path}",),
+                hints=(f"ssh-keygen -p -N '' -f {quote(path)}",),
                 path=path,
             )
         return [SshIdentity(key, path)]

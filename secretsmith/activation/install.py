@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
@@ -73,13 +74,20 @@ def _install(
     assert number is not None  # noqa: S101  # for the type checker: a first run always writes
     wanted = _wanted_links(work.manifest, decisions)
     # Before the switch: whatever is killed from here on, the next run knows the live values and every link we made.
+    record = _record(work.inputs, decisions, generations.read(number), complete=False)
     known = HostState(
-        {**work.state.records, number: _record(work.inputs, decisions, complete=False)},
+        {**work.state.records, number: record},
         {**work.state.links, **wanted},
     )
-    save_state(generations.fd, known)
-    if number != live:
-        work.target.link.switch(number)
+    try:
+        save_state(generations.fd, known)
+        if number != live:
+            work.target.switch(number)
+    except OSError:
+        if number != live:
+            with contextlib.suppress(OSError):
+                generations.remove(number)
+        raise
     return _finish(
         work,
         generations,
@@ -103,7 +111,7 @@ def _finish(work: Work, generations: Generations, report: Report, known: HostSta
             report = replace(report, problems=(*report.problems, Problem(error)))
     # With a problem the record stays incomplete, so that the same input is tried again.
     complete = not report.problems and not stuck
-    record = _record(work.inputs, report.decisions, complete=complete, reader=generations.read(number))
+    record = _record(work.inputs, report.decisions, generations.read(number), complete=complete)
     links = {**wanted, **{path: work.state.links[path] for path in stuck}}
     save_state(generations.fd, HostState({**known.records, number: record}, links).keeping(stay))
     return report
@@ -116,7 +124,7 @@ def _place_links(work: Work, report: Report) -> Report:
         if secret.path is None or file is None:
             continue
         try:
-            text = f"{work.manifest.directory}/{secret.name}"
+            text = work.manifest.place_of(secret)
             place_link(work.manifest, secret.path, text, file.ownership, work.caller)
         except SecretsmithError as error:
             problems.append(Problem(error, secret.name, secret.required))
@@ -126,21 +134,19 @@ def _place_links(work: Work, report: Report) -> Report:
 
 def _wanted_links(manifest: Manifest, decisions: Iterable[Decision]) -> dict[str, str]:
     return {
-        decision.secret.path: f"{manifest.directory}/{decision.secret.name}"
+        decision.secret.path: manifest.place_of(decision.secret)
         for decision in decisions
         if decision.secret.path is not None and decision.file is not None
     }
 
 
-def _record(
-    inputs: str, decisions: Iterable[Decision], *, complete: bool, reader: Reader | None = None
-) -> Record:
+def _record(inputs: str, decisions: Iterable[Decision], reader: Reader, *, complete: bool) -> Record:
     files = {
         decision.secret.name: Installed(
             decision.secret.id,
             decision.secret.key,
             decision.stale_since,
-            (reader.stamp(decision.secret.name) or []) if reader else [],
+            reader.stamp(decision.secret.name) or [],
         )
         for decision in decisions
         if decision.file is not None

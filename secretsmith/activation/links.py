@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
+from shlex import quote
 
 from secretsmith.activation.accounts import Caller, Ownership
 from secretsmith.activation.folders import Folder, failed, link_text, replace_link, safe_folder
@@ -25,19 +26,33 @@ def place_link(manifest: Manifest, path: str, text: str, owner: Ownership, calle
     try:
         with _folder_of(parent, owner, caller, create=True) as folder:
             found = link_text(folder.fd, name)
-            if found == text:
-                return
             if found is None:
                 # Not "look, then rename over it": what appears in between would be lost.
                 os.symlink(text, name, dir_fd=folder.fd)
-            elif any(is_below(found, ours) for ours in (manifest.directory, manifest.generations)):
-                replace_link(folder.fd, name, text)
-            else:
+            elif not any(is_below(found, ours) for ours in (manifest.directory, manifest.generations)):
                 raise _occupied(path, "a link to somewhere else")
+            elif not _is_link(name, text, {*caller.trusted, folder.owner}, folder.fd):
+                replace_link(folder.fd, name, text)
     except FileExistsError:
         raise _occupied(path, "a file or folder that activation did not make") from None
     except OSError as error:
         raise failed(error, path) from None
+
+
+def is_in_place(path: str, text: str, owner: Ownership, caller: Caller) -> bool:
+    """Whether :func:`place_link` would change nothing, as far as can be seen without walking there."""
+    try:
+        return _is_link(path, text, {*caller.trusted, owner.uid})
+    except OSError:
+        return False
+
+
+def _is_link(name: str, text: str, owners: Container[int | None], folder: int | None = None) -> bool:
+    # In a sticky folder such as /tmp anybody could have planted the link, to point it elsewhere later.
+    return (
+        os.readlink(name, dir_fd=folder) == text
+        and os.stat(name, dir_fd=folder, follow_symlinks=False).st_uid in owners
+    )
 
 
 def remove_links(
@@ -95,8 +110,10 @@ def _acting_as(uid: int, gid: int) -> Iterator[None]:
 
 
 def _occupied(path: str, what: str) -> SecretsmithError:
-    hint = f"look at it, then move it away (it is never deleted here): mv {path} {path}.old"
+    hint = (
+        f"look at it, then move it away (it is never deleted here): mv {quote(path)} {quote(path + '.old')}"
+    )
     return SecretsmithError(Code.PATH_OCCUPIED, f"{path} is taken by {what}", hints=(hint,), path=path)
 
 
-__all__ = ["place_link", "remove_links"]
+__all__ = ["is_in_place", "place_link", "remove_links"]

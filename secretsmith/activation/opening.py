@@ -22,21 +22,21 @@ def open_secrets(
     decrypted: dict[str, Opened] = {}
     found: dict[str, Opened] = {}
     for secret in wanted:
-        if secret.source not in decrypted:
-            decrypted[secret.source] = _decrypt(manifest, secret, sources, keys)
-        found[secret.name] = decrypted[secret.source]
+        if secret.source in sources.failures:
+            found[secret.name] = sources.failures[secret.source]
+        elif secret.format is not SourceFormat.AGE:
+            found[secret.name] = _unbuilt(secret)
+        else:
+            if secret.source not in decrypted:
+                decrypted[secret.source] = _decrypt(manifest, secret, sources, keys)
+                if isinstance(decrypted[secret.source], Sensitive):
+                    # Not all sources and all values in memory at once; what failed is still asked for its readers.
+                    del sources.contents[secret.source]
+            found[secret.name] = decrypted[secret.source]
     return found
 
 
 def _decrypt(manifest: Manifest, secret: ManifestSecret, sources: Sources, keys: HostKeys) -> Opened:
-    if secret.source in sources.failures:
-        return sources.failures[secret.source]
-    if secret.format is not SourceFormat.AGE:
-        return RefusedInput(
-            Code.UNSUPPORTED,
-            f"{secret.source}: not built yet in this version: format {secret.format}",
-            path=secret.source,
-        )
     if not keys.keys:
         return CannotDecrypt(
             Code.NO_IDENTITY, f"{secret.source}: this host has no key to open it with", path=secret.source
@@ -48,6 +48,11 @@ def _decrypt(manifest: Manifest, secret: ManifestSecret, sources: Sources, keys:
         if error.code is Code.NO_IDENTITY:
             return not_a_reader(manifest, secret, data)
         return error.at(secret.source)
+
+
+def _unbuilt(secret: ManifestSecret) -> RefusedInput:
+    text = f"{secret.source}: not built yet in this version: format {secret.format}"
+    return RefusedInput(Code.UNSUPPORTED, text, path=secret.source)
 
 
 __all__ = ["Opened", "open_secrets"]

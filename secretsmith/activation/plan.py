@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Collection
 from dataclasses import dataclass
 from enum import StrEnum
@@ -44,14 +45,26 @@ class Past:
     reader: Reader
     record: Record | None
 
-    def last_good(self, secret: ManifestSecret) -> tuple[Sensitive, Installed] | None:
-        """Return the live value of the same source and key, whatever its name was."""
+    def last_good(
+        self, secret: ManifestSecret, owner: Ownership, ours: int
+    ) -> tuple[Sensitive, Installed] | None:
+        """Return the live value of the same source and key, whatever its name was, if it may go to ``owner``.
+
+        Who owns a file can change it, so another owner gets it only as it was written. ``ours`` is activation's own uid.
+        """
         for name, installed in self.record.files.items() if self.record else ():
             if (installed.id, installed.key) == (secret.id, secret.key):
                 file = self.reader.file(name)
-                if file is not None:
+                if file is not None and (
+                    file.ownership == owner or self._is_as_written(file, installed, ours)
+                ):
                     return file.content, installed
         return None
+
+    def _is_as_written(self, file: InstalledFile, installed: Installed, ours: int) -> bool:
+        # A file that others could open for writing proves nothing: a tmpfs does not stamp what mmap(2) changes.
+        writers = stat.S_IWGRP if file.ownership.uid == ours else stat.S_IWGRP | stat.S_IWUSR
+        return not file.mode & writers and self.reader.stamp(file.name) == installed.stamp
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +103,9 @@ class Judge:
         if self._left_out(secret):
             # Access was taken away on purpose: the old value must go, even if nothing takes its place.
             return Decision(secret, State.REFUSED, failure=failure, known=live is not None)
-        found = self.past.last_good(secret) if self.past else None
+        # A file whose owner is not known here is for root alone.
+        holder, mode = (owner, secret.mode_bits) if isinstance(owner, Ownership) else (self.nobody, 0o400)
+        found = self.past.last_good(secret, holder, self.nobody.uid) if self.past else None
         refused = failure is not None and failure.code in (Code.OWNER, Code.UNSUPPORTED)
         gone = Decision(
             secret, State.REFUSED if refused else State.MISSING, failure=failure, known=live is not None
@@ -101,10 +116,7 @@ class Judge:
         since = installed.stale_since or self.now
         if secret.max_stale_seconds is not None and self.now.boot - since.boot > secret.max_stale_seconds:
             return gone
-        if isinstance(owner, Ownership):
-            file = InstalledFile(secret.name, content, owner, secret.mode_bits)
-        else:
-            file = InstalledFile(secret.name, content, self.nobody, 0o400)
+        file = InstalledFile(secret.name, content, holder, mode)
         return Decision(secret, State.STALE, file, failure, since, known=live is not None, same=file == live)
 
     def _left_out(self, secret: ManifestSecret) -> bool:

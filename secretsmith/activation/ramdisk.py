@@ -7,6 +7,7 @@ import os
 import stat
 from dataclasses import dataclass
 from enum import Enum
+from shlex import quote
 
 from secretsmith.activation import kernel
 from secretsmith.activation.folders import failed, make_folder, open_folder
@@ -149,7 +150,7 @@ def _check_options(folder: int, path: str, mount: _Mount) -> None:
     needed = (*_NEEDED, "noswap") if mount.kind == "tmpfs" else _NEEDED
     missing = [option for option in needed if option not in mount.options]
     if missing:
-        hint = f"umount {path}, and the next activation mounts it as it should be"
+        hint = f"umount {quote(path)}, and the next activation mounts it as it should be"
         raise _target(path, f"is mounted without {','.join(missing)}", hint)
     if os.fstatvfs(folder).f_flag & os.ST_RDONLY:
         raise _target(path, "is mounted read-only")
@@ -164,7 +165,7 @@ def _mount_of(folder: int) -> _Mount:
         "/proc/self/mountinfo"
     ):  # proc(5): id parent dev root point options … - kind source options
         left, _, right = line.partition(" - ")
-        fields, kinds = left.split(" "), right.split()
+        fields, kinds = left.split(" "), right.split(" ")
         if fields[0] == number:
             options = frozenset((*fields[5].split(","), *kinds[-1].split(",")))
             return _Mount(_unescape(fields[4]), kinds[0], options)
@@ -173,8 +174,10 @@ def _mount_of(folder: int) -> _Mount:
 
 def _lines(path: str) -> list[str]:
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    with os.fdopen(descriptor, encoding="utf-8", errors="surrogateescape") as file:
-        return file.read().splitlines()
+    with os.fdopen(descriptor, "rb") as file:
+        # Split at newlines only: any user can mount (FUSE) on a folder whose name has what Python also calls a line end,
+        # and would add lines of his own.
+        return os.fsdecode(file.read()).split("\n")
 
 
 def _unescape(text: str) -> str:

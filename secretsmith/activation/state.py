@@ -6,11 +6,13 @@ It holds names, numbers and digests of *encrypted* files, never anything of a va
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from secretsmith.activation.folders import read_small, replace_file
+from secretsmith.manifest.patterns import COMPILED
 
 STATE_FILE = "state.json"
 _VERSION = 1
@@ -75,8 +77,10 @@ def load_state(folder: int) -> HostState | None:
         if tree["version"] != _VERSION:
             return None
         records = {int(number): _record(record) for number, record in tree["records"].items()}
-        return HostState(records, {str(path): str(text) for path, text in tree["links"].items()})
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return HostState(
+            records, {_checked("path", path): _checked("path", text) for path, text in tree["links"].items()}
+        )
+    except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError, OSError, RecursionError):
         return None
 
 
@@ -111,7 +115,7 @@ def _record(tree: Mapping[str, object]) -> Record:
     return Record(
         str(tree["inputs"]),
         tree["complete"] is True,
-        {str(name): _installed(item) for name, item in files.items()},
+        {_checked("entry", name): _installed(item) for name, item in files.items()},
     )
 
 
@@ -122,9 +126,27 @@ def _installed(tree: Mapping[str, object]) -> Installed:
     return Installed(
         id=str(tree["id"]),
         key=None if key is None else str(key),
-        stale_since=Moment(float(since["wall"]), float(since["boot"])) if isinstance(since, dict) else None,
+        stale_since=_moment(since) if isinstance(since, dict) else None,
         stamp=[int(number) for number in stamp],
     )
+
+
+def _moment(tree: Mapping[str, object]) -> Moment:
+    wall, boot = (float(str(tree[name])) for name in ("wall", "boot"))
+    time.gmtime(
+        wall
+    )  # status.json says it as a date; what is none raises ValueError, OverflowError or OSError
+    if not math.isfinite(boot):
+        raise ValueError
+    return Moment(wall, boot)
+
+
+def _checked(kind: str, text: object) -> str:
+    # By the manifest's own patterns, as only names and paths of manifests are ever recorded.
+    if not isinstance(text, str) or not COMPILED[kind].match(text):
+        raise TypeError
+    text.encode()  # half characters of JSON escapes are no file name: ValueError
+    return text
 
 
 __all__ = ["STATE_FILE", "HostState", "Installed", "Moment", "Record", "load_state", "save_state"]

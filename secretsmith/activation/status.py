@@ -42,7 +42,7 @@ def _secret(manifest: Manifest, decision: Decision) -> dict[str, object]:
     secret, file = decision.secret, decision.file
     found: dict[str, object] = {"state": str(decision.state), "id": secret.id}
     if file is not None:
-        found["path"] = secret.path or f"{manifest.directory}/{secret.name}"
+        found["path"] = secret.path or manifest.place_of(secret)
         found["uid"], found["gid"], found["mode"] = file.ownership.uid, file.ownership.gid, f"{file.mode:04o}"
     if decision.stale_since is not None:
         found["since"] = _date(decision.stale_since)

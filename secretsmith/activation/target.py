@@ -6,6 +6,7 @@ import contextlib
 import errno
 import fcntl
 import os
+import re
 import stat
 import time
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from secretsmith.errors import Code, Conflict, SecretsmithError
 from secretsmith.manifest import Manifest
 
 _LOCK = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_HOLDER = re.compile(rb"[0-9]{0,20}")
 
 
 class Target:
@@ -30,7 +32,7 @@ class Target:
         self._name = manifest.generations.rpartition("/")[2]
         self._memory = memory
         self._above = above
-        self.link = LiveLink(link_parent, manifest.directory, manifest.generations)
+        self.link = LiveLink(link_parent, manifest.directory, manifest.generations, caller.trusted)
         self.condition = inspect(above, self._name, self._path, caller.uid)
         refuse_unusable(self.condition, memory, self._path)
         self.live = self.link.current()
@@ -50,6 +52,11 @@ class Target:
         """Make the folder of generations usable and give a descriptor of it; the first thing that is written."""
         with _closing(prepare(self._above, self._name, self._path, self.condition, self._memory)) as folder:
             yield folder
+
+    def switch(self, number: int) -> None:
+        """Make generation ``number`` the live one, in one step."""
+        self.link.switch(number)
+        self.live = number
 
     @property
     def is_memory(self) -> bool:
@@ -77,13 +84,13 @@ def locked_target(manifest: Manifest, memory: Memory, caller: Caller, wait: floa
     with (
         safe_folder(above or "/", caller.trusted, create=True) as parent,
         safe_folder(beside or "/", caller.trusted, create=True) as link_parent,
-        _lock(parent.fd, f"{name}.lock", f"{manifest.generations}.lock", wait),
+        _lock(parent.fd, f"{name}.lock", f"{manifest.generations}.lock", wait, caller),
     ):
         yield Target(manifest, memory, caller, parent.fd, link_parent.fd)
 
 
 @contextlib.contextmanager
-def _lock(parent: int, name: str, path: str, wait: float) -> Iterator[None]:
+def _lock(parent: int, name: str, path: str, wait: float, caller: Caller) -> Iterator[None]:
     # Beside the generations and never removed: a lock inside would be hidden by the mount, and a removed one could be
     # held by two at once.
     try:
@@ -93,14 +100,21 @@ def _lock(parent: int, name: str, path: str, wait: float) -> Iterator[None]:
             raise SecretsmithError(Code.TARGET, f"{path} is not a regular file", path=path) from None
         raise failed(error, path) from None
     try:
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
-            raise SecretsmithError(Code.TARGET, f"{path} is not a regular file", path=path)
+        if not _is_lock(fd, caller):
+            raise SecretsmithError(Code.TARGET, f"{path} is not a lock file of activation", path=path)
         _wait(fd, path, wait)
         os.ftruncate(fd, 0)
         os.pwrite(fd, str(os.getpid()).encode(), 0)
         yield
     finally:
         os.close(fd)
+
+
+def _is_lock(fd: int, caller: Caller) -> bool:
+    """Whether to write into the file: it could be of another program (flake.lock), or a second name of /etc/passwd."""
+    found = os.fstat(fd)
+    ours = stat.S_ISREG(found.st_mode) and found.st_nlink == 1 and found.st_uid in caller.trusted
+    return ours and _HOLDER.fullmatch(os.pread(fd, 64, 0)) is not None
 
 
 def _wait(fd: int, path: str, wait: float) -> None:

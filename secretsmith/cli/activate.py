@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator, Sequence
+from shlex import quote
 
 from secretsmith import __version__
 from secretsmith.activation.accounts import Caller
@@ -108,7 +109,7 @@ def read_manifest(path: str) -> bytes:
         raise SecretsmithError(
             Code.ACCESS,
             f"{path} can be changed by others (user {found.st_uid}, mode {found.st_mode & 0o7777:04o})",
-            hints=(f"chown root {path}; chmod 644 {path}",),
+            hints=(f"chown root {quote(path)}; chmod 644 {quote(path)}",),
             path=path,
         )
     return data

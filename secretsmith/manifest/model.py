@@ -151,6 +151,10 @@ class Manifest:
     principals: Mapping[str, ManifestPrincipal] = field(default_factory=dict)
     templates: tuple[ManifestTemplate, ...] = ()
 
+    def place_of(self, entry: ManifestEntry) -> str:
+        """Return where ``entry`` is read through the live link; a custom path points there."""
+        return f"{self.directory}/{entry.name}"
+
     def entries(self) -> Iterator[ManifestEntry]:
         """All secrets, then all templates."""
         yield from self.secrets

@@ -28,7 +28,7 @@ def type_by_proc(path: Path) -> str:
     """The filesystem type as /proc tells it, independent of the code under test."""
     best = ("", "")
     for line in Path("/proc/self/mounts").read_text().splitlines():
-        _, where, kind, *_ = line.split()
+        _, where, kind, *_ = line.split(" ")
         inside = path == Path(where) or Path(where) in path.parents
         if inside and len(where) >= len(best[0]):
             best = (where, kind)

@@ -148,9 +148,10 @@ def environment(**more: str) -> dict[str, str]:
 def mounts_below(folder: Path) -> dict[str, tuple[str, set[str]]]:
     """Mount point → (type, options) of what is mounted below a folder; the kernel's own list."""
     found = {}
-    for line in Path("/proc/self/mountinfo").read_text().splitlines():
+    # Not splitlines: a mount point may have every line end but a newline.
+    for line in os.fsdecode(Path("/proc/self/mountinfo").read_bytes()).strip("\n").split("\n"):
         left, right = line.split(" - ")
-        fields, kinds = left.split(), right.split()
+        fields, kinds = left.split(" "), right.split(" ")
         if fields[4].startswith(str(folder)):
             found[fields[4]] = (kinds[0], {*fields[5].split(","), *kinds[2].split(",")})
     return found
