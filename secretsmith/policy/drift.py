@@ -19,6 +19,7 @@ from typing import Literal, Protocol
 from secretsmith.crypto.evidence import Evidence
 from secretsmith.crypto.publickey import Form, KeyKind, parse_public_key
 from secretsmith.errors import RefusedInput
+from secretsmith.policy.forms import point_of_key, point_of_recipient
 from secretsmith.policy.principals import KeyUse
 from secretsmith.policy.registry import Registry
 from secretsmith.policy.resolve import Wanted
@@ -173,7 +174,7 @@ class _Reading:
     def _by_lock(self, count: int) -> bool:
         """Let the lock say who the anonymous stanzas are for, if it accounts for exactly so many."""
         rest = sorted(key for key in self._recorded - self._keys - set(self._unknown) if self._may_hide(key))
-        if len(rest) != count:
+        if len(self._stanzas(rest)) != count:
             return False
         for key in rest:
             if self._registry.key_owner(key):
@@ -183,6 +184,15 @@ class _Reading:
         self._basis = "lock" if self._trusted else "assumed"
         return True
 
+    def _stanzas(self, fingerprints: Iterable[str]) -> set[object]:
+        """Give one thing for each stanza: a key registered as ssh and as ``age1…`` has one where both are derived."""
+        found: set[object] = set()
+        for fingerprint in fingerprints:
+            uses = self._registry.key_owner(fingerprint)
+            key = uses[0].key if uses else None
+            found.add((key and (point_of_key(key) or point_of_recipient(key))) or fingerprint)
+        return found
+
     def _may_hide(self, fingerprint: str) -> bool:
         return all(use.key.kind is not KeyKind.RSA for use in self._registry.key_owner(fingerprint))
 
@@ -191,7 +201,7 @@ class _Reading:
         missed = 0
         for x25519, count in sorted(anonymous.items(), reverse=True):
             rest = self._unaccounted(x25519)
-            if count == len(rest):
+            if count == len(self._stanzas(rest)):
                 self._keys.update(rest)
                 self._basis = "assumed"
             else:

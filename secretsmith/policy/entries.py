@@ -80,7 +80,7 @@ def read_host(name: str, table: Table) -> Host:
 def check_name(table: Table, name: str, what: str) -> None:
     """Refuse a name that is none (NAME)."""
     if not is_name(name):
-        raise table.refuse(Code.NAME, name, f"{shown(name)} cannot name a {what}: {NAME_RULE}")
+        raise table.refuse(Code.NAME, name, f"{shown(name)} cannot name a {what}", NAME_RULE)
 
 
 def rule_lines(table: Table, count: int) -> list[int]:
@@ -209,6 +209,7 @@ def _keys(table: Table, owner: str) -> tuple[PublicKey, ...]:
                 Code.KEY_UNSUPPORTED,
                 path,
                 f"{owner}: post-quantum recipients (age1pq1…) cannot be written by this version yet",
+                "give an age1… line of age-keygen, or an ssh-ed25519 key",
             )
         if key.fingerprint in seen:
             raise table.source.refuse(Code.REG_DUP, path, f"{owner} has the key {key.fingerprint} twice")

@@ -20,6 +20,7 @@ MAX_REMEMBERED: Final = 1_000_000
 """About how many readers are remembered, counted once for each set of words or rules."""
 
 _SHOWN_GROUPS: Final = 8
+_REGISTER: Final = "register it first: secretsmith user add, host add or group add"
 
 
 def expand(words: Iterable[str], groups: Groups) -> dict[str, tuple[str, ...]]:
@@ -118,7 +119,12 @@ def check_groups(table: Table, groups: Groups, principals: Collection[str]) -> N
     cycle = _cycle(groups)
     if cycle:
         way = " → ".join(f"@{name}" for name in cycle[:_SHOWN_GROUPS])
-        raise table.refuse(Code.REG_CYCLE, cycle[0], f"group {cycle[0]} contains itself: {way}")
+        raise table.refuse(
+            Code.REG_CYCLE,
+            cycle[0],
+            f"group {cycle[0]} contains itself: {way}",
+            "take one of them out of the group before it",
+        )
 
 
 def check_readers(
@@ -142,14 +148,17 @@ def _check_word(
         if word[1:] not in groups:
             hints = did_you_mean(word, [f"@{name}" for name in groups])
             raise table.source.refuse(
-                Code.REG_UNKNOWN, path, f"{about}: no group is called {shown(word)}", *hints
+                Code.REG_UNKNOWN, path, f"{about}: no group is called {shown(word)}", *hints or (_REGISTER,)
             )
     elif word not in principals:
         hints = did_you_mean(word, [*principals, *(f"@{name}" for name in groups)])
         if word in groups:
             hints = (f"a group is written '@{word}'",)
         raise table.source.refuse(
-            Code.REG_UNKNOWN, path, f"{about}: no user or host is called {shown(word)}", *hints
+            Code.REG_UNKNOWN,
+            path,
+            f"{about}: no user or host is called {shown(word)}",
+            *hints or (_REGISTER,),
         )
 
 

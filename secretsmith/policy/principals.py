@@ -18,7 +18,7 @@ No slash, blank, control character or leading dash: a name becomes a command-lin
 file name and a word of a message.
 """
 
-NAME_RULE = "1 to 63 letters, digits, '.', '_' or '-', not starting with '.' or '-'"
+NAME_RULE = "a name is 1 to 63 letters, digits, '.', '_' or '-', not starting with '.' or '-'"
 
 
 def is_name(text: str) -> bool:

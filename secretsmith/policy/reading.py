@@ -122,6 +122,8 @@ class Source:
             return self._syntax(f"{reason} at the end of the file", len(self.text.rstrip("\n")))
         place = f"{self.name}:{at[1]}:{at[2]}"
         hints = _conflict_hint(self.text, int(at[1]))
+        if code is Code.REG_DUP:
+            hints = ("put both into one, or give one of them another name",)
         return RefusedInput(code, f"{place}: {reason}", hints=hints, path=self.name)
 
 

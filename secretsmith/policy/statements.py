@@ -142,7 +142,8 @@ def _append_element(text: str, array: int, element: str) -> str:
         return text[:line] + indent + element + "," + newline_of(text) + text[line:]
     start, end = last
     line = text.rfind("\n", 0, start) + 1
-    if line <= array or text[line:start].strip():
+    comma_below = comma is not None and "\n" in text[end:comma]
+    if line <= array or text[line:start].strip() or comma_below:
         return f"{text[:end]}, {element}{text[end:]}"
     separated = text[:end] + ("," if comma is None else "") + text[end:]
     # Behind a comment on the same line, but never behind the bracket.

@@ -72,4 +72,4 @@ def _read(path: Path) -> set[str]:
     return {item for item in found if isinstance(item, str)} if isinstance(found, list) else set()
 
 
-__all__ = ["AcceptedKeys"]
+__all__ = ["ACCEPTED_FILE", "AcceptedKeys"]

@@ -34,7 +34,8 @@ _WORDS: Final = {
     Code.NOT_REGULAR: "not a regular file",
 }
 _HINTS: Final = {
-    Code.NOSPC: ("free some space (or raise the quota) and run the command again; nothing was changed",),
+    Code.NOSPC: ("free some space (or raise the quota) and run the command again",),
+    Code.IO: ("the system's log (dmesg) says what is wrong with the disk; then run the command again",),
     Code.SYMLINK: ("secretsmith follows no links inside a repository; put the file itself there",),
 }
 

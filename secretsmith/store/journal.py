@@ -14,14 +14,18 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from secretsmith.errors import Code, NotFound, SecretsmithError
+from secretsmith.store.accepted import ACCEPTED_FILE
 from secretsmith.store.atomic import is_temp_name, read_file, write_atomic
 from secretsmith.store.failures import naming
 from secretsmith.store.paths import RepoPath, relative
+from secretsmith.store.registration import RECORD_FILE
 
 VERSION: Final = 1
 JOURNAL_FILE: Final = "journal.json"
 STAGING_FILE: Final = "staging.json"
 _MAX_BYTES: Final = 256 * 1024 * 1024
+# What is written with the lock held only: a temporary file of theirs that another holder finds has no writer any more.
+_UNDER_LOCK: Final = tuple(f".{name}." for name in (JOURNAL_FILE, STAGING_FILE, ACCEPTED_FILE, RECORD_FILE))
 
 
 class Staging(NamedTuple):
@@ -124,7 +128,7 @@ def records_exist(state_dir: Path) -> bool:
 
 def is_record_temp(name: str) -> bool:
     """Say whether ``name`` is a record that a kill left half written; only ever there while the lock is held."""
-    return name.startswith((f".{JOURNAL_FILE}.", f".{STAGING_FILE}.")) and is_temp_name(name)
+    return name.startswith(_UNDER_LOCK) and is_temp_name(name)
 
 
 def _write(path: Path, content: Mapping[str, object]) -> None:

@@ -335,3 +335,9 @@ def test_ten_thousand_hosts_are_edited_in_time(
     text = edit.new_registry("alice", [ALICE]) + "".join(lines)
     with within(2.0):
         assert "h10001" in parse_registry(edit.add_host(text, "h10001", [NEW])).hosts
+
+
+def test_a_list_whose_comma_stands_below_its_last_element_takes_more() -> None:
+    text = edit.add_user(edit.new_registry("alice", [ALICE]), "bob", [BOB])
+    text += '[groups]\nx = [\n\t"alice"\n\t, # behind\n\t]\n'
+    assert parse_registry(edit.add_group(text, "x", ["bob"])).groups["x"] == ("alice", "bob")
