@@ -15,7 +15,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Final
 
-from secretsmith.errors import Code, NotFound
+from secretsmith.errors import Code, NotFound, RefusedInput
 from secretsmith.identities.ring import IdentityRing
 from secretsmith.interaction import Interaction
 from secretsmith.policy.lock import LOCK_NAME, Basis, Lock, LockEntry, dump_lock, parse_lock
@@ -25,6 +25,7 @@ from secretsmith.store.atomic import read_file
 from secretsmith.store.clone import state_dir
 from secretsmith.store.index import StatIndex
 from secretsmith.store.lockfile import repository_lock
+from secretsmith.store.registration import register_new, remember_new
 from secretsmith.store.transaction import Transaction, recover
 
 _CACHES: Final = ("index", "accepted", "ring", "today")
@@ -74,7 +75,17 @@ class Project:
 
     def read(self, path: str) -> bytes:
         """Return the bytes of the file ``path`` (relative to the root); NotFound, NOT_REGULAR, TOO_BIG as `read_file`."""
-        return read_file(self.root / path, MAX_SECRET_BYTES)
+        try:
+            return read_file(self.root / path, MAX_SECRET_BYTES)
+        except RefusedInput as error:
+            if error.code is not Code.TOO_BIG:
+                raise
+            raise RefusedInput(
+                Code.TOO_BIG,
+                f"{path}: larger than {MAX_SECRET_BYTES >> 20} MiB",
+                hints=("restore it from git if it is damaged; what is that large is better kept elsewhere",),
+                path=path,
+            ) from None
 
     def entry_for(self, path: str, digest: str | None = None) -> LockEntry | None:
         """Return what the lock knows of ``path``, if its digest (by the stat index, or given) still fits."""
@@ -116,7 +127,8 @@ def open_project(
             hints=("secretsmith init", "or name the repository: secretsmith -C DIR …"),
         )
     text, registry = _read_registry(root)
-    return Project(root, registry, text, _read_lock(root), state_dir(root), environ, interaction)
+    _, lock = _read_lock(root)
+    return Project(root, registry, text, lock, state_dir(root), environ, interaction)
 
 
 def _read_registry(root: Path) -> tuple[str, Registry]:
@@ -124,12 +136,12 @@ def _read_registry(root: Path) -> tuple[str, Registry]:
     return text, parse_registry(text, REGISTRY_NAME)
 
 
-def _read_lock(root: Path) -> Lock:
+def _read_lock(root: Path) -> tuple[str | None, Lock]:
     try:
-        data = read_file(root / LOCK_NAME, MAX_LOCK_BYTES)
+        text = _text(read_file(root / LOCK_NAME, MAX_LOCK_BYTES))
     except NotFound:
-        return Lock()
-    return parse_lock(_text(data), LOCK_NAME)
+        return None, Lock()
+    return text, parse_lock(text, LOCK_NAME)
 
 
 def _text(data: bytes) -> str:
@@ -141,14 +153,19 @@ def _text(data: bytes) -> str:
 class WriteSession:
     """What one command changes, written as a whole by :meth:`commit` or not at all.
 
-    ``lock`` and the registry of ``project`` are those read under the repository's lock.
+    ``lock`` and the registry of ``project`` are those read under the repository's lock; ``registry_text`` and ``lock_text``
+    (None: there was none) are what the files must still hold when they are replaced. ``created`` and ``sealed`` are paths. ``notes`` are for the person, after
+    :meth:`commit`.
     """
 
     project: Project
     transaction: Transaction
     lock: Lock
     registry_text: str
+    lock_text: str | None
     created: list[str] = field(default_factory=list)
+    sealed: set[str] = field(default_factory=set)
+    notes: list[str] = field(default_factory=list)
 
     def stage_secret(
         self, path: str, data: bytes, keys: Iterable[str], *, expect: str | None, basis: Basis = "wrote"
@@ -163,6 +180,7 @@ class WriteSession:
         self.transaction.stage(path, data, expect=expect)
         entry = LockEntry(hashlib.sha256(data).hexdigest(), tuple(sorted(set(keys))), basis)
         self.lock = self.lock.with_file(path, entry)
+        self.sealed.add(path)
         if expect is None:
             self.created.append(path)
 
@@ -188,12 +206,14 @@ class WriteSession:
 
     def commit(self, verify: Callable[[str, bytes], None] | None = None) -> None:
         """Write everything planned, registry and lock in the same transaction; ``verify`` sees what is on the disk."""
-        self._stage_text(REGISTRY_NAME, self.registry_text, self.project.registry_text)
-        before = _existing(self.project.root, LOCK_NAME)
-        self._stage_text(LOCK_NAME, before, dump_lock(self.lock))
+        project = self.project
+        self._stage_text(REGISTRY_NAME, self.registry_text, project.registry_text)
+        self._stage_text(LOCK_NAME, self.lock_text, dump_lock(self.lock))
+        if self.transaction:
+            remember_new(project.root, project.state, self.created, project.registry.git)
         self.transaction.commit(verify)
-        self.project.index.save()
-        self._register_with_git()
+        project.index.save()
+        self.notes.extend(register_new(project.root, project.state, project.registry.git))
 
     def _stage_text(self, name: str, before: str | None, after: str) -> None:
         import hashlib  # light commands never get here
@@ -204,26 +224,6 @@ class WriteSession:
             None if before is None else hashlib.sha256(before.encode("utf-8", "surrogateescape")).hexdigest()
         )
         self.stage_file(name, after.encode("utf-8", "surrogateescape"), expect=expect)
-
-    def _register_with_git(self) -> None:
-        if not self.created or self.project.registry.git == "off":
-            return
-        from secretsmith.store.git import (  # starts processes: only when files are new
-            add,
-            in_git,
-            intent_to_add,
-        )
-
-        if in_git(self.project.root):
-            register = add if self.project.registry.git == "add" else intent_to_add
-            register(self.project.root, self.created)
-
-
-def _existing(root: Path, name: str) -> str | None:
-    try:
-        return _text(read_file(root / name, MAX_LOCK_BYTES))
-    except NotFound:
-        return None
 
 
 @contextmanager
@@ -238,11 +238,12 @@ def writing(project: Project) -> Iterator[WriteSession]:
     with repository_lock(project.state):
         recover(project.root, project.state)
         text, registry = _read_registry(project.root)
-        fresh = replace(project, registry=registry, registry_text=text, lock=_read_lock(project.root))
+        lock_text, lock = _read_lock(project.root)
+        fresh = replace(project, registry=registry, registry_text=text, lock=lock)
         # The ring has perhaps asked for a passphrase already, and asks once a run. The index and the accepted keys are read
         # anew: another process may have written them before we had the lock.
         fresh.__dict__["ring"] = project.ring
-        session = WriteSession(fresh, Transaction(project.root, project.state), fresh.lock, text)
+        session = WriteSession(fresh, Transaction(project.root, project.state), lock, text, lock_text)
         try:
             yield session
         finally:

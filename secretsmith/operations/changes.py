@@ -8,12 +8,13 @@ from dataclasses import dataclass, replace
 from secretsmith.crypto.publickey import PublicKey, parse_public_key
 from secretsmith.errors import Code, RefusedInput, SecretsmithError
 from secretsmith.operations.managed import managed_files
-from secretsmith.operations.readers import quick_drift, remember_accepted, wanted_by
+from secretsmith.operations.readers import found_entry, quick_drift, remember_accepted, wanted_by
 from secretsmith.policy.lock import Debt, DebtReason
 from secretsmith.policy.principals import NAME_RULE, KeyState, is_name
 from secretsmith.policy.registry import Registry
+from secretsmith.policy.resolve import wanted_readers
 from secretsmith.policy.words import shown
-from secretsmith.project import Project, writing
+from secretsmith.project import Project, WriteSession, writing
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,24 +45,36 @@ def change_registry(
     Raises:
         RefusedInput: NO_ADMIN, nobody would be left who reads everything; whatever ``edit`` and the registry refuse.
     """
+    accepted = [key.fingerprint for key in shown_keys]
     with writing(project) as session:
         before = session.project
         text = edit(before.registry, before.registry_text)
         if text == before.registry_text:
-            remember_accepted(before, [key.fingerprint for key in shown_keys])
+            remember_accepted(before, accepted)
             return Changed(before, written=False)
         session.save_registry(text)
         refuse_without_admins(session.project.registry)
         reasons = losing(before.registry) if losing is not None else {}
         known = {*session.lock.debt}
         session.lock = session.lock.with_debt(lost_values(before, session.project, reasons))
+        _keep_managed(session, before)
+        remember_accepted(before, accepted)
         session.commit()
         after = replace(session.project, lock=session.lock)
         after.__dict__["ring"] = project.ring  # what it has asked for stays known
-    remember_accepted(after, [key.fingerprint for key in shown_keys])
     return Changed(
         after, written=True, owed=tuple(record for record in after.lock.debt if record not in known)
     )
+
+
+def _keep_managed(session: WriteSession, before: Project) -> None:
+    """Put files into the lock that only a rule named which is gone now: else nobody would ever rekey them."""
+    after = session.project
+    if len(after.registry.rules) >= len(before.registry.rules):
+        return
+    for path in managed_files(before):
+        if path not in session.lock.files and wanted_readers(after.registry, path) is None:
+            session.lock = session.lock.with_file(path, found_entry(before, path))
 
 
 def refuse_without_admins(registry: Registry) -> None:
@@ -102,10 +115,17 @@ def _could_read(project: Project, path: str) -> set[str]:
     return owners | readers if present.unknown else owners
 
 
+_CLONED = (
+    "two computers with one key are one reader: on the one that was cloned, remove"
+    " /etc/ssh/ssh_host_* and run ssh-keygen -A"
+)
+_PERSONS_KEY = "one key is for one name: make another, ssh-keygen -t ed25519 or age-keygen"
+
+
 def check_new_name(registry: Registry, name: str, what: str) -> None:
     """Refuse a name that is none (NAME), or that somebody of the other kind has (NAME_CLASH)."""
     if not is_name(name):
-        raise RefusedInput(Code.NAME, f"{shown(name)} cannot name a {what}: {NAME_RULE}")
+        raise RefusedInput(Code.NAME, f"{shown(name)} cannot name a {what}", hints=(NAME_RULE,))
     other = registry.hosts if what == "user" else registry.users
     if name in other:
         kind = "host" if what == "user" else "user"
@@ -130,10 +150,7 @@ def refuse_foreign_key(registry: Registry, key: PublicKey, owner: str) -> None:
             raise RefusedInput(
                 Code.EXISTS,
                 f"{owner}: the key {key.fingerprint} {had} {use.principal}",
-                hints=(
-                    "two computers with one key are one reader: on the one that was cloned, remove"
-                    " /etc/ssh/ssh_host_* and run ssh-keygen -A",
-                ),
+                hints=(_CLONED if use.principal in registry.hosts else _PERSONS_KEY,),
             )
         if use.state is not KeyState.ACTIVE:
             raise RefusedInput(

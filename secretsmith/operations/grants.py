@@ -104,7 +104,7 @@ def revoke(project: Project, patterns: Sequence[str], words: Sequence[str]) -> R
 
     def change(registry: Registry, text: str) -> str:
         for word in words:
-            check_word(registry, word)
+            check_word(registry, word, leaving=True)
         _refuse_other_pattern(registry, patterns, words)
         removed.extend(
             rule.pattern

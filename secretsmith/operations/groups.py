@@ -100,16 +100,20 @@ def group_name(name: str) -> str:
     """Return the name of a group, given with or without the ``@``; RefusedInput NAME."""
     bare = name.removeprefix("@")
     if not is_name(bare):
-        raise RefusedInput(Code.NAME, f"{shown(bare)} cannot name a group: {NAME_RULE}")
+        raise RefusedInput(Code.NAME, f"{shown(bare)} cannot name a group", hints=(NAME_RULE,))
     return bare
 
 
-def check_word(registry: Registry, word: str) -> None:
-    """Raise NotFound for a word that names no user, host or ``@group`` (REG_UNKNOWN), with the nearest one or the next command."""
+def check_word(registry: Registry, word: str, *, leaving: bool = False) -> None:
+    """Raise NotFound for a word that names no user, host or ``@group`` (REG_UNKNOWN), with the nearest one or the next command.
+
+    Whoever is ``leaving`` need not be registered first.
+    """
     if word.startswith("@"):
         if word[1:] not in registry.groups:
             hints = did_you_mean(word, [f"@{group}" for group in registry.groups])
             new = f"make it: secretsmith group add {word[1:]} MEMBER…" if is_name(word[1:]) else NAME_RULE
+            new = "secretsmith group list" if leaving else new
             raise NotFound(Code.REG_UNKNOWN, f"no group is called {shown(word)}", hints=(*hints, new))
         return
     if word in registry.users or word in registry.hosts:
@@ -120,6 +124,7 @@ def check_word(registry: Registry, word: str) -> None:
         word, [*registry.users, *registry.hosts, *(f"@{group}" for group in registry.groups)]
     )
     new = f"register it: secretsmith host add {word} --key … (or user add)" if is_name(word) else NAME_RULE
+    new = "secretsmith user list and secretsmith host list show all" if leaving else new
     raise NotFound(Code.REG_UNKNOWN, f"no user or host is called {shown(word)}", hints=(*hints, new))
 
 

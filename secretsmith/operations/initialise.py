@@ -21,8 +21,8 @@ from secretsmith.project import REGISTRY_NAME, find_root
 from secretsmith.store.accepted import AcceptedKeys
 from secretsmith.store.atomic import read_file
 from secretsmith.store.clone import state_dir
-from secretsmith.store.git import add, in_git, intent_to_add
 from secretsmith.store.lockfile import repository_lock
+from secretsmith.store.registration import register_new, remember_new
 from secretsmith.store.transaction import Transaction
 
 ATTRIBUTES_NAME: Final = ".gitattributes"
@@ -92,7 +92,7 @@ def initialise(
     """
     if not is_name(user):
         raise RefusedInput(
-            Code.NAME, f"{shown(user)} cannot name a user: {NAME_RULE}", hints=("--user NAME",)
+            Code.NAME, f"{shown(user)} cannot name a user", hints=(NAME_RULE, "secretsmith init --user NAME")
         )
     if os.path.lexists(root / REGISTRY_NAME):
         raise RefusedInput(
@@ -106,12 +106,12 @@ def initialise(
     state = state_dir(root)
     with repository_lock(state), Transaction(root, state) as transaction:
         created = _stage(transaction, root, text)
+        remember_new(root, state, created, git)
         transaction.commit()
+        notes += register_new(root, state, git)
     accepted = AcceptedKeys.load(state)
     accepted.add(*(key.fingerprint for key in keys))
     accepted.save()
-    if git != "off" and in_git(root):
-        (add if git == "add" else intent_to_add)(root, created)
     return Initialised(root, user, keys, tuple(created), notes)
 
 

@@ -32,7 +32,10 @@ def key_lines(data: bytes, where: str) -> tuple[str, ...]:
     if not found:
         raise RefusedInput(Code.KEY_FORMAT, f"{where}: holds no public key", path=where)
     if found[0].startswith("-----BEGIN"):
-        parse_public_key(found[0])  # refuses a private key with its own words
+        try:
+            parse_public_key(found[0])  # refuses a private key with its own words
+        except RefusedInput as error:
+            raise error.at(where) from None
     return found
 
 

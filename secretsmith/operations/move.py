@@ -8,7 +8,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from secretsmith.operations.readers import describe_change, read_sealed, refuse_injection, wanted_by
+from secretsmith.operations.readers import (
+    describe_change,
+    found_entry,
+    read_sealed,
+    refuse_injection,
+    wanted_by,
+)
 from secretsmith.operations.show import open_sealed
 from secretsmith.operations.write_value import prepare_write, refuse_changed, store_value
 from secretsmith.policy.drift import Drift, compare
@@ -64,11 +70,15 @@ def move_secret(project: Project, move: Move, *, rekey: bool, accept: Sequence[s
     with writing(project) as session:
         refuse_changed(session.project, move.source, move.digest)
         session.transaction.stage(move.target, session.project.read(move.source), expect=None)
+        if move.source not in session.lock.files:
+            # Else no rule may name it at its new place, and then no rekey would find it.
+            session.lock = session.lock.with_file(move.source, found_entry(session.project, move.source))
         _leave(session, move)
         session.created.append(move.target)
         session.commit()
     outcome: Literal["same", "drifts"] = "drifts" if move.drift else "same"
-    return Moved(move.source, move.target, outcome, move.change, _notes(project, move, rekeyed=False))
+    notes = (*_notes(project, move, rekeyed=False), *session.notes)
+    return Moved(move.source, move.target, outcome, move.change, notes)
 
 
 def _move_rekeyed(project: Project, move: Move, accept: Sequence[str]) -> Moved:

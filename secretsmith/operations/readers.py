@@ -8,7 +8,8 @@ access only after a question.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+import shlex
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from secretsmith.crypto.evidence import Evidence
@@ -17,16 +18,18 @@ from secretsmith.documents.format import Format, format_of
 from secretsmith.documents.seal import evidence
 from secretsmith.errors import Code, IntegrityFailure, RefusedInput, SecretsmithError
 from secretsmith.policy.drift import Drift, Present, compare, form_of, present_readers
+from secretsmith.policy.lock import NO_DIGEST, LockEntry
 from secretsmith.policy.principals import Host
 from secretsmith.policy.resolve import Wanted, unruled_readers, wanted_readers
-from secretsmith.project import Project
+from secretsmith.project import Project, WriteSession
 
 
 @dataclass(frozen=True, slots=True)
 class SealedFile:
     """A secret as it lies on the disk, with what can be known of its readers without a key.
 
-    ``wanted`` are the admins alone when no rule matches (its ``rules`` are empty then).
+    ``wanted`` are the admins alone when no rule matches (its ``rules`` are empty then). ``form`` is the one that ed25519 keys
+    have in it, None when it names none.
     """
 
     path: str
@@ -36,16 +39,12 @@ class SealedFile:
     evidence: tuple[Evidence, ...]
     wanted: Wanted
     present: Present
+    form: Form | None
 
     @property
     def drift(self) -> Drift:
         """How ``present`` differs from ``wanted``."""
         return compare(self.wanted, self.present)
-
-    @property
-    def form(self) -> Form | None:
-        """The form that ssh keys have in this file, None when nothing in it says so."""
-        return form_of(self.evidence)
 
 
 def read_sealed(project: Project, path: str) -> SealedFile:
@@ -63,7 +62,18 @@ def read_sealed(project: Project, path: str) -> SealedFile:
     except SecretsmithError as error:
         raise error.at(path) from None
     present = present_readers(project.registry, found, wanted, project.lock.entry_for(path, digest))
-    return SealedFile(path, form, data, digest, found, wanted, present)
+    keys_as = form_of(found, project.registry, present)
+    return SealedFile(path, form, data, digest, found, wanted, present, keys_as)
+
+
+def found_entry(project: Project, path: str) -> LockEntry:
+    """Return a lock entry for a file that we did not write: it claims only the readers that the file itself proves."""
+    try:
+        sealed = read_sealed(project, path)
+    except SecretsmithError:
+        return LockEntry(NO_DIGEST)
+    proven = sealed.present.basis == "file" and not sealed.present.unknown
+    return LockEntry(sealed.digest, tuple(sorted(sealed.present.keys)) if proven else ())
 
 
 def wanted_by(project: Project, path: str) -> Wanted:
@@ -99,14 +109,17 @@ def refuse_injection(path: str, present: Present, *, drop_unknown: bool) -> None
     """
     if not present.unknown or drop_unknown:
         return
+    quoted = shlex.quote(path)
+    remedies: tuple[str, ...] = (
+        "if it belongs to somebody, register the key: secretsmith user add NAME --key … (or host add)",
+        f"if not, drop it: secretsmith rekey {quoted} --drop-unknown",
+    )
+    if "scrypt" in present.unknown:  # a passphrase belongs to no name, and no identity opens the file
+        remedies = (f"if you know its passphrase: age -d {quoted} | secretsmith set {quoted} --drop-unknown",)
     raise IntegrityFailure(
         Code.RECIPIENT_EXTRA,
         f"{path}: encrypted to a recipient that the registry never named: {', '.join(present.unknown)}",
-        hints=(
-            f"see who added it: git log -p -- {path}",
-            "if it belongs to somebody, register the key: secretsmith user add NAME --key … (or host add)",
-            f"if not, drop it: secretsmith rekey {path} --drop-unknown",
-        ),
+        hints=(f"see who added it: git log -p -- {quoted}", *remedies),
         path=path,
     )
 
@@ -124,21 +137,22 @@ def refuse_without_admin(project: Project, path: str, wanted: Wanted) -> None:
     )
 
 
-def accept_keys(
-    project: Project, added: Iterable[str], keys: Mapping[str, PublicKey], accept: Sequence[str]
-) -> tuple[str, ...]:
-    """Make sure that every key of ``added`` was accepted in this clone, asking on a terminal.
+def accept_readers(project: Project, keys: Mapping[str, PublicKey], accept: Sequence[str]) -> tuple[str, ...]:
+    """Make sure that every key of ``keys``, all who will read what is written, was accepted in this clone.
 
-    ``accept`` is what ``--accept`` gave: fingerprints, or "all". Returns the newly accepted fingerprints, which the caller
-    records once its write has happened.
+    Not only those that the file lacks: whoever can push can make a file or a lock that names their key, and register that
+    key, and nothing would be "added" by the next write. A key whose private half is here needs no question; for the others
+    a terminal is asked. ``accept`` is what ``--accept`` gave: fingerprints, or "all". Returns the newly accepted
+    fingerprints, for the caller to record.
 
     Raises:
         RefusedInput: KEY_ACCEPT, with each name and fingerprint, when there is nobody to ask or the answer is no.
     """
-    fresh = [key for key in sorted(set(added)) if not project.accepted.contains(key)]
+    fresh = [key for key in sorted(keys) if not project.accepted.contains(key)]
     if not fresh or "all" in accept:
         return tuple(fresh)
-    asked = [key for key in fresh if key not in accept]
+    own = {key.fingerprint for key in project.ring.own_keys()}
+    asked = [key for key in fresh if key not in accept and key not in own]
     if not asked:
         return tuple(fresh)
     named = ", ".join(f"{project.name_of(key)} ({keys[key].kind} {key})" for key in asked)
@@ -162,6 +176,26 @@ def remember_accepted(project: Project, keys: Iterable[str]) -> None:
     if new := tuple(keys):
         project.accepted.add(*new)
         project.accepted.save()
+
+
+def verifier(session: WriteSession) -> Callable[[str, bytes], None]:
+    """Return what checks each staged secret as it lies on the disk: a whole file, with the readers that the lock records.
+
+    What it returns raises IntegrityFailure (IO). That the bytes are those meant, the transaction itself sees to.
+    """
+    project = session.project
+    entries = {path: entry for path, entry in session.lock.files.items() if path in session.sealed}
+
+    def verify(path: str, data: bytes) -> None:
+        entry = entries.get(path)
+        if entry is None:
+            return  # registry and lock
+        found = evidence(format_of(path), data)
+        present = present_readers(project.registry, found, wanted_by(project, path), entry)
+        if present.unknown or present.keys != {*entry.recipients}:
+            raise IntegrityFailure(Code.IO, f"{path}: what was written is not what was read back", path=path)
+
+    return verify
 
 
 def names_of(project: Project, keys: Iterable[str]) -> tuple[str, ...]:
@@ -193,8 +227,9 @@ def _described(project: Project, key: str) -> str:
 
 __all__ = [
     "SealedFile",
-    "accept_keys",
+    "accept_readers",
     "describe_change",
+    "found_entry",
     "locked_readers",
     "names_of",
     "quick_drift",
@@ -203,5 +238,6 @@ __all__ = [
     "refuse_without_admin",
     "remember_accepted",
     "sealing_recipients",
+    "verifier",
     "wanted_by",
 ]

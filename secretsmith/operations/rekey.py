@@ -6,19 +6,17 @@ the renames are journaled: an interrupted run is finished by the next command.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from secretsmith.crypto.armor import is_armored
 from secretsmith.crypto.publickey import Form
-from secretsmith.documents.format import format_of
-from secretsmith.documents.seal import evidence, open_value, seal_value
-from secretsmith.errors import CannotDecrypt, Code, Conflict, IntegrityFailure, SecretsmithError
+from secretsmith.documents.seal import open_value, seal_value
+from secretsmith.errors import CannotDecrypt, Code, Conflict, SecretsmithError
 from secretsmith.operations.managed import managed_files
 from secretsmith.operations.readers import (
     SealedFile,
-    accept_keys,
+    accept_readers,
     describe_change,
     names_of,
     quick_drift,
@@ -27,6 +25,7 @@ from secretsmith.operations.readers import (
     refuse_without_admin,
     remember_accepted,
     sealing_recipients,
+    verifier,
 )
 from secretsmith.policy.drift import Drift, compare
 from secretsmith.project import Project, WriteSession, writing
@@ -154,11 +153,12 @@ def apply_rekey(
         sealed = [_still(fresh, planned) for planned in plan.files]
         for file in sealed:
             refuse_injection(file.path, file.present, drop_unknown=drop_unknown)
-        accepted = _accept_all(fresh, sealed, accept)
+        keys = {key: value for file in sealed for key, value in file.wanted.keys.items()}
+        accepted = accept_readers(fresh, keys, accept)
         done, blocked = _stage_all(session, plan, sealed, progress)
         if done:
-            session.commit(_verifier(session))
             remember_accepted(fresh, accepted)
+            session.commit(verifier(session))
     return RekeyResult(tuple(done), tuple(blocked))
 
 
@@ -173,12 +173,6 @@ def _still(project: Project, planned: PlannedFile) -> SealedFile:
             path=planned.path,
         )
     return sealed
-
-
-def _accept_all(project: Project, sealed: Sequence[SealedFile], accept: Sequence[str]) -> tuple[str, ...]:
-    keys = {key: value for file in sealed for key, value in file.wanted.keys.items()}
-    added = {key for file in sealed for key in file.drift.add}
-    return accept_keys(project, added, keys, accept)
 
 
 def _stage_all(
@@ -219,22 +213,6 @@ def _stage_one(session: WriteSession, planned: PlannedFile, file: SealedFile) ->
         interaction=project.interaction,
     )
     session.stage_secret(file.path, data, wanted.keys, expect=file.digest)
-
-
-def _verifier(session: WriteSession) -> Callable[[str, bytes], None]:
-    """Return what checks a staged file as it lies on the disk: the bytes meant, and one stanza for each reader."""
-    entries = dict(session.lock.files)
-
-    def verify(path: str, data: bytes) -> None:
-        entry = entries.get(path)
-        if entry is None:
-            return  # registry and lock
-        if hashlib.sha256(data).hexdigest() != entry.sha256 or len(evidence(format_of(path), data)) != len(
-            entry.recipients
-        ):
-            raise IntegrityFailure(Code.IO, f"{path}: what was written is not what was read back", path=path)
-
-    return verify
 
 
 __all__ = ["PlannedFile", "RekeyPlan", "RekeyResult", "Rekeyed", "apply_rekey", "plan_rekey"]

@@ -6,8 +6,12 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from secretsmith.errors import Code, Interrupted
+from secretsmith.documents.format import format_of, looks_encrypted
+from secretsmith.errors import Code, Interrupted, RefusedInput
+from secretsmith.operations.managed import is_managed
 from secretsmith.project import Project, writing
+
+_HEAD_BYTES = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,11 +26,13 @@ def remove_secrets(project: Project, paths: Sequence[str], *, force: bool = Fals
     """Remove secrets (paths relative to the root), all or none; asks unless ``force``.
 
     Raises:
-        RefusedInput: NOT_INTERACTIVE, there is nobody to ask.
+        RefusedInput: NOT_INTERACTIVE, there is nobody to ask; FORMAT, a file that is no secret.
         Interrupted: the answer was no.
         Conflict: CHANGED, a file changed since the question.
     """
     paths = tuple(dict.fromkeys(paths))
+    for path in paths:
+        _refuse_foreign(project, path)
     digests = {path: hashlib.sha256(project.read(path)).hexdigest() for path in paths}
     if not force and not project.interaction.confirm(f"remove {', '.join(paths)}?", flag="--force"):
         raise Interrupted(Code.INTERRUPTED, "nothing was removed")
@@ -39,6 +45,18 @@ def remove_secrets(project: Project, paths: Sequence[str], *, force: bool = Fals
     notes = [f"the value of {path} is still to be changed at its source" for path in paths if path in owed]
     notes += [f"the rule of {path} stays in the registry" for path in paths if path in exact]
     return Removed(paths, tuple(notes))
+
+
+def _refuse_foreign(project: Project, path: str) -> None:
+    """Refuse the registry, the lock, a README: what no rule names and we did not write goes only when it is encrypted."""
+    if is_managed(project, path) or looks_encrypted(format_of(path), project.read(path)[:_HEAD_BYTES]):
+        return
+    raise RefusedInput(
+        Code.FORMAT,
+        f"{path}: is no secret, and stays",
+        hints=("secretsmith ls lists the secrets",),
+        path=path,
+    )
 
 
 __all__ = ["Removed", "remove_secrets"]

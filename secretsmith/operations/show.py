@@ -11,11 +11,23 @@ from secretsmith.crypto.evidence import Evidence
 from secretsmith.documents.format import Format, format_of
 from secretsmith.documents.seal import evidence, open_value
 from secretsmith.errors import CannotDecrypt, Code, RefusedInput, SecretsmithError
-from secretsmith.identities.ring import ABSENT, NOT_NEEDED, IdentityRing, Tried
+from secretsmith.identities.ring import (
+    ABSENT,
+    LOCKED_NO_TERMINAL,
+    NOT_NEEDED,
+    WRONG_PASSPHRASE,
+    IdentityRing,
+    Tried,
+)
 from secretsmith.operations.readers import SealedFile, names_of, read_sealed
 from secretsmith.project import MAX_SECRET_BYTES, Project
 from secretsmith.sensitive import Sensitive
 from secretsmith.store.atomic import read_file
+
+_LOCKED = {
+    LOCKED_NO_TERMINAL: "run this on a terminal, which is asked for the passphrase",
+    WRONG_PASSPHRASE: "try again with the right passphrase",
+}
 
 
 def show_secret(project: Project, path: str, key: str | None = None) -> Sensitive:
@@ -88,6 +100,9 @@ def _explained(
 def _asking(project: Project, sealed: SealedFile) -> tuple[str, ...]:
     """Say which reader can give access. Hosts are left out: nobody works there."""
     own = {key.fingerprint for key in project.ring.own_keys()}
+    for tried in project.ring.trace():
+        if tried.fingerprint in sealed.present.keys and tried.outcome in _LOCKED:
+            return (f"your key {tried.fingerprint} opens it: {_LOCKED[tried.outcome]}",)
     registered = [
         name
         for name in names_of(project, own)

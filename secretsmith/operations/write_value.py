@@ -11,31 +11,35 @@ import os
 import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from secretsmith.crypto.armor import is_armored
 from secretsmith.crypto.publickey import Form
 from secretsmith.documents.format import Format, format_of
-from secretsmith.documents.seal import evidence, open_value, seal_value
-from secretsmith.errors import CannotDecrypt, Code, Conflict, IntegrityFailure, RefusedInput, SecretsmithError
+from secretsmith.documents.seal import open_value, seal_value
+from secretsmith.errors import CannotDecrypt, Code, Conflict, RefusedInput, SecretsmithError
 from secretsmith.interaction import Interaction
 from secretsmith.operations.readers import (
     SealedFile,
-    accept_keys,
+    accept_readers,
     describe_change,
     read_sealed,
     refuse_injection,
     refuse_without_admin,
     remember_accepted,
     sealing_recipients,
+    verifier,
     wanted_by,
 )
 from secretsmith.policy.drift import Drift, compare
 from secretsmith.policy.edit import grant
-from secretsmith.policy.lock import Debt
+from secretsmith.policy.lock import Debt, DebtReason
 from secretsmith.policy.registry import parse_registry
 from secretsmith.policy.resolve import Wanted, unruled_readers, wanted_readers
 from secretsmith.project import REGISTRY_NAME, Project, WriteSession, writing
 from secretsmith.sensitive import Sensitive
+
+_KEY_LOST: Final[frozenset[DebtReason]] = frozenset({"reinstalled", "retired", "compromised"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +105,7 @@ def prepare_write(
     to = tuple(_readers_to_grant(project, path, to))
     wanted = _wanted_with(project, path, to)
     refuse_without_admin(project, path, wanted)
-    accepted = _accept(project, wanted, accept)
+    accepted = accept_readers(project, wanted.keys, accept)
     return PreparedWrite(path, sealed, to, wanted, accepted, drop_unknown)
 
 
@@ -132,7 +136,7 @@ def store_value(
         wanted = wanted_by(fresh, path)
         refuse_without_admin(fresh, path, wanted)
         # The registry may have gained a key while the user was typing.
-        accepted = _accept(fresh, wanted, prepared.accepted)
+        accepted = accept_readers(fresh, wanted.keys, prepared.accepted)
         data = _seal(path, like or prepared.sealed, wanted, value, fresh.interaction)
         session.stage_secret(path, data, tuple(wanted.keys), expect=prepared.digest)
         notes = [
@@ -142,15 +146,15 @@ def store_value(
         ]
         if also is not None:
             also(session)
-        session.commit(verify_sealed(path, data))
         remember_accepted(fresh, accepted)
+        session.commit(verifier(session))
     change = _change(prepared, wanted)
     return Written(
         path,
         prepared.sealed is None,
         wanted.names,
         describe_change(fresh, change.add, change.remove, change.unknown),
-        tuple(notes),
+        (*notes, *session.notes),
     )
 
 
@@ -165,19 +169,9 @@ def refuse_changed(project: Project, path: str, digest: str | None) -> None:
         raise Conflict(
             Code.CHANGED,
             f"{path}: {what} since it was read; nothing was written",
-            hints=(f"look at it, then try again: secretsmith show {path}",),
+            hints=(f"look at it, then try again: secretsmith show {shlex.quote(path)}",),
             path=path,
         )
-
-
-def verify_sealed(path: str, data: bytes) -> Callable[[str, bytes], None]:
-    """Return what checks the staged file as it lies on the disk: these bytes, which are a whole file of its format."""
-
-    def verify(name: str, found: bytes) -> None:
-        if name == path and (found != data or not evidence(format_of(path), found)):
-            raise IntegrityFailure(Code.IO, f"{path}: what was written is not what was read back", path=path)
-
-    return verify
 
 
 def _readers_to_grant(project: Project, path: str, to: Sequence[str]) -> Sequence[str]:
@@ -204,20 +198,6 @@ def _wanted_with(project: Project, path: str, to: Sequence[str]) -> Wanted:
         )
     registry = parse_registry(grant(project.registry_text, [path], list(to)), REGISTRY_NAME)
     return wanted_readers(registry, path) or unruled_readers(registry)
-
-
-def _accept(project: Project, wanted: Wanted, accept: Sequence[str]) -> tuple[str, ...]:
-    """Accept all keys that will read the new value, not only those that the file lacks.
-
-    Whoever can push can make a file that names their key, and register that key: nothing would be "added" by the next write.
-    A key whose private half is here needs no question.
-    """
-    fresh = [key for key in wanted.keys if not project.accepted.contains(key)]
-    if not fresh:
-        return ()
-    own = {key.fingerprint for key in project.ring.own_keys()} if "all" not in accept else set()
-    mine = [key for key in fresh if key in own]
-    return (*mine, *accept_keys(project, [key for key in fresh if key not in own], wanted.keys, accept))
 
 
 def _seal(
@@ -277,8 +257,8 @@ def _pay(
 
 
 def _is_paid(debt: Debt, wanted: Wanted) -> bool:
-    # A reinstalled host reads again, with a new key: what was lost is the old one, which never is wanted.
-    return debt.reason == "reinstalled" or debt.principal not in wanted.names
+    # A host that reads again does so with a new key: what was lost is the old one, which never is wanted.
+    return debt.reason in _KEY_LOST or debt.principal not in wanted.names
 
 
-__all__ = ["PreparedWrite", "Written", "prepare_write", "refuse_changed", "store_value", "verify_sealed"]
+__all__ = ["PreparedWrite", "Written", "prepare_write", "refuse_changed", "store_value"]
