@@ -39,7 +39,9 @@ def dearmor(data: bytes) -> bytes:
     """
     if len(data) > parameters.MAX_ARMORED_FILE:
         raise RefusedInput(
-            Code.TOO_BIG, f"the armored file is larger than {parameters.MAX_ARMORED_FILE >> 20} MiB"
+            Code.TOO_BIG,
+            f"the armored file is larger than {parameters.MAX_ARMORED_FILE >> 20} MiB",
+            hints=("restore it from git if it is damaged; what is that large is better kept elsewhere",),
         )
     text = data.lstrip(_SPACE)
     if len(data) - len(text) > _MAX_SPACE:
@@ -100,6 +102,14 @@ def _foreign(text: bytes) -> RefusedInput:
         )
     if b" PRIVATE KEY-----" in text[:_MAX_SPACE]:
         return RefusedInput(Code.FORMAT, "this is a private key, not an age file")
+    if text.startswith(b"<<<<<<< "):
+        return RefusedInput(
+            Code.AGE_ARMOR,
+            "git left the conflict markers of a merge in it",
+            hints=(
+                "an age file cannot be merged; take one side: git checkout --ours FILE (or --theirs), then git add",
+            ),
+        )
     if _BEGIN in text[: 2 * _MAX_SPACE]:
         return _malformed("junk before its BEGIN line")
     return _malformed("its first line is not the one of an age file")

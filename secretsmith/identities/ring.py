@@ -228,13 +228,13 @@ class IdentityRing:
         if not self._interaction.available:
             key.outcome = LOCKED_NO_TERMINAL
             return ()
-        passphrase = self._interaction.passphrase(f"passphrase of {place.source.name}", flag=UNLOCK_FLAG)
+        passphrase = self._interaction.passphrase(f"passphrase of {_shown(place.source)}", flag=UNLOCK_FLAG)
         try:
             identities = key.locked.unlock(passphrase)
         except CannotDecrypt as error:
             key.outcome = WRONG_PASSPHRASE
             raise CannotDecrypt(
-                Code.PASSPHRASE, f"wrong passphrase for {place.source.name}", hints=error.hints
+                Code.PASSPHRASE, f"wrong passphrase for {_shown(place.source)}", hints=error.hints
             ) from None
         if not identities:
             key.outcome, key.locked = "locked: holds no key", None
@@ -247,6 +247,13 @@ class IdentityRing:
 
 def _header(data: bytes) -> Header:
     return parse_header(dearmor(data) if is_armored(data) else data)
+
+
+def _shown(source: Source) -> str:
+    """Name the key that a passphrase is for: a variable may list several files."""
+    if source.kind is SourceKind.FILE and "/" not in source.name:
+        return f"{source.location} ({source.name})"
+    return source.name
 
 
 def _settle(key: _Key, outcome: str) -> None:

@@ -68,6 +68,7 @@ class HostRetireParameters:
     )
     yes: bool = flag("--yes", _YES, default=False)
     rekey: bool | None = switch("--rekey", _REKEY, default=None)
+    accept: tuple[str, ...] = options("--accept", "SHA256:…|all", _ACCEPT, default=())
 
 
 @parameters
@@ -82,6 +83,7 @@ class HostReprovisionParameters:
     )
     yes: bool = flag("--yes", _YES, default=False)
     rekey: bool | None = switch("--rekey", _REKEY, default=None)
+    accept: tuple[str, ...] = options("--accept", "SHA256:…|all", _ACCEPT, default=())
 
 
 @parameters
@@ -110,6 +112,7 @@ class UserRemoveParameters:
     name: str = argument("NAME", _USER)
     yes: bool = flag("--yes", _YES, default=False)
     rekey: bool | None = switch("--rekey", _REKEY, default=None)
+    accept: tuple[str, ...] = options("--accept", "SHA256:…|all", _ACCEPT, default=())
 
 
 @parameters
@@ -125,6 +128,8 @@ class GroupAddParameters:
 
     name: str = argument("NAME", _GROUP)
     members: tuple[str, ...] = many("MEMBER", "Users, hosts or @groups to put into it.")
+    rekey: bool | None = switch("--rekey", _REKEY, default=None)
+    accept: tuple[str, ...] = options("--accept", "SHA256:…|all", _ACCEPT, default=())
 
 
 @parameters
@@ -133,6 +138,8 @@ class GroupRemoveParameters:
 
     name: str = argument("NAME", _GROUP)
     members: tuple[str, ...] = many("MEMBER", "Who leaves; without any, the whole group goes.", default=())
+    rekey: bool | None = switch("--rekey", _REKEY, default=None)
+    accept: tuple[str, ...] = options("--accept", "SHA256:…|all", _ACCEPT, default=())
 
 
 @parameters

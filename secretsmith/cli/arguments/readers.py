@@ -31,6 +31,7 @@ class RevokeParameters:
         "--from", "WHO[,WHO]", "Users, hosts or @groups; may be repeated.", separator=","
     )
     rekey: bool | None = switch("--rekey", _REKEY, default=None)
+    accept: tuple[str, ...] = options("--accept", "SHA256:…|all", _ACCEPT, default=())
 
 
 @parameters

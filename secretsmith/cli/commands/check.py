@@ -46,7 +46,9 @@ def _summary(findings: Sequence[Finding]) -> str:
     if not counted:
         return "nothing found"
     return ", ".join(
-        f"{counted[severity]} {severity}" for severity in ("error", "warning", "info") if counted[severity]
+        f"{counted[severity]} {severity}{'s' if counted[severity] > 1 and severity != 'info' else ''}"
+        for severity in ("error", "warning", "info")
+        if counted[severity]
     )
 
 

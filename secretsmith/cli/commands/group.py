@@ -21,7 +21,7 @@ def add(session: Session, given: GroupAddParameters) -> ExitCode:
         session.note(f"@{done.name}: added {', '.join(done.members)}")
     else:
         session.note(f"@{done.name} holds {', '.join(done.left or ()) or 'nobody'} already")
-    offer_rekey(session, done.changed.project, None)
+    offer_rekey(session, done.changed.project, given.rekey, given.accept)
     return ExitCode.OK
 
 
@@ -45,7 +45,7 @@ def remove(session: Session, given: GroupRemoveParameters) -> ExitCode:
     else:
         session.note(f"@{done.name}: removed {', '.join(done.members)}")
     note_debt(session, done.changed)
-    offer_rekey(session, done.changed.project, None)
+    offer_rekey(session, done.changed.project, given.rekey, given.accept)
     return ExitCode.OK
 
 

@@ -92,7 +92,7 @@ def reprovision(session: Session, given: HostReprovisionParameters) -> ExitCode:
     for note in done.notes:
         session.note(note)
     note_debt(session, done.changed)
-    offer_rekey(session, done.changed.project, given.rekey, (key.fingerprint,))
+    offer_rekey(session, done.changed.project, given.rekey, (key.fingerprint, *given.accept))
     return ExitCode.OK
 
 
@@ -111,7 +111,7 @@ def retire(session: Session, given: HostRetireParameters) -> ExitCode:
     for key in done.keys:
         session.note(f"{host.name}: {key.fingerprint} is retired")
     note_debt(session, done.changed)
-    offer_rekey(session, done.changed.project, given.rekey)
+    offer_rekey(session, done.changed.project, given.rekey, given.accept)
     return ExitCode.OK
 
 

@@ -20,7 +20,7 @@ def run(session: Session, given: RevokeParameters) -> ExitCode:
     for pattern in done.removed:
         session.note(f"the rule {pattern} had nobody left and is removed")
     note_debt(session, done.changed)
-    offer_rekey(session, done.changed.project, given.rekey)
+    offer_rekey(session, done.changed.project, given.rekey, given.accept)
     _report_readers(done)
     return ExitCode.OK
 

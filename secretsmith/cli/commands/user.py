@@ -65,7 +65,7 @@ def remove(session: Session, given: UserRemoveParameters) -> ExitCode:
         f"{user.name} is removed{'' if done.changed.written else ' already'}; the keys stay on record"
     )
     note_debt(session, done.changed)
-    offer_rekey(session, done.changed.project, given.rekey)
+    offer_rekey(session, done.changed.project, given.rekey, given.accept)
     return ExitCode.OK
 
 
