@@ -179,6 +179,10 @@ def _confine(kept: int, settings: PluginSettings) -> None:
     os.closerange(3, kept)
     os.closerange(kept + 1, highest)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    # For the child and for the plugin, each: a plugin that floods us must not keep a core busy until the deadline.
+    resource.setrlimit(
+        resource.RLIMIT_CPU, (parameters.PLUGIN_CPU_SECONDS, parameters.PLUGIN_CPU_SECONDS + 1)
+    )
     soft = resource.getrlimit(resource.RLIMIT_DATA)[1]
     memory = parameters.PLUGIN_MEMORY
     if soft == resource.RLIM_INFINITY or soft > memory:
@@ -196,7 +200,7 @@ def _serve(channel: Channel, plugin: str, interaction: Interaction, seconds: flo
         except TimeoutError:
             raise WorkTimeout from None
         except (EOFError, OSError):
-            raise WorkFailed("it ended without an answer, or used too much memory") from None
+            raise WorkFailed("it ended without an answer, or used too much time or memory") from None
         if kind == _RESULT:
             return payload
         if kind == _FAILED:

@@ -66,4 +66,5 @@ PLUGIN_SECONDS: Final = (
 )
 PLUGIN_QUESTIONS: Final = 16  # messages and questions of one run
 PLUGIN_TEXT: Final = 512  # characters of one message that reach a person
+PLUGIN_CPU_SECONDS: Final = 2  # computing time of the plugin and of the worker, each; waiting is not counted
 PLUGIN_MEMORY: Final = 512 * 1024 * 1024  # data segment of the worker and of the plugin, bytes

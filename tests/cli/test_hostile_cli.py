@@ -262,8 +262,8 @@ def test_row_67_plugins(fleet: Fleet, act: str, says: str, tmp_path: Path) -> No
     fleet.change_registry(lambda text: text + f'\n[users.mallory]\nkeys = ["{line}"]\nadmin = true\n')
     fleet.accept_all()
     path = f"{programs}:{fleet.environ['PATH']}"
-    # The time of a plugin that is installed here is its own; the output that is read of it is bounded.
-    done = run(fleet, "set", SECRET, stdin=VALUE, code=1, says=says, seconds=60, PATH=path)
+    # The plugin and the worker that reads it have two seconds of computing each, ours comes on top.
+    done = run(fleet, "set", SECRET, stdin=VALUE, code=1, says=says, seconds=6, PATH=path)
     assert b"age-plugin-fake" in done.stderr
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from secretsmith.cli.parameters import argument, flag, many, option, parameters
 
+_JSON = "Print JSON (docs/reference/schemas/{}.schema.json)."
 _BUILDER = "The builder to ask, when more than one fits."
 
 
@@ -19,21 +20,21 @@ class LockParameters:
 class PluginsListParameters:
     """``secretsmith plugins list``."""
 
-    json: bool = flag("--json", "Print JSON.", default=False)
+    json: bool = flag("--json", _JSON.format("plugins-list"), default=False)
 
 
 @parameters
 class IdentityListParameters:
     """``secretsmith identity list``."""
 
-    json: bool = flag("--json", "Print JSON.", default=False)
+    json: bool = flag("--json", _JSON.format("identity-list"), default=False)
 
 
 @parameters
 class BuildHostsParameters:
     """``secretsmith build hosts``."""
 
-    json: bool = flag("--json", "Print JSON.", default=False)
+    json: bool = flag("--json", _JSON.format("build-hosts"), default=False)
     builder: str | None = option("--builder", "NAME", _BUILDER, default=None)
 
 
