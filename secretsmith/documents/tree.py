@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 from secretsmith.documents.format import Format
 from secretsmith.errors import Code, NotFound, RefusedInput
@@ -102,12 +102,46 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Leaf:
-    """One value: the way to it, what it is, where it stands, and the bytes there (quotes and all)."""
+    """One value: the way to it, what it is, where it stands, and the bytes there (quotes, tag and all).
+
+    ``plain`` is the value as sops writes it before encryption: UTF-8 text, decimal numbers without exponent,
+    ``True``, RFC 3339 times; nothing for null. A stored ``ENC[…]`` is a STRING (or COMMENT) with that text.
+    A comment's path is that of the mapping or list it stands in, and its plain what follows the ``#``.
+    ``document`` counts the documents of a YAML stream.
+    """
 
     path: TreePath
     kind: LeafKind
     span: Span
     raw: bytes = field(repr=False)
+    plain: bytes = field(default=b"", repr=False)
+    document: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """A mapping or list. ``indent`` is the column of its entries; of flow style, that of its line.
+
+    The span of a block container goes from its first entry's first character to the end of its last line,
+    the line end included; that of a flow container (and of an empty one) from bracket to bracket.
+    """
+
+    path: TreePath
+    kind: Literal["map", "list"]
+    span: Span
+    document: int = 0
+    empty: bool = False
+    indent: int = 0
+    style: Literal["block", "flow"] = "block"
+
+
+def aad_of(leaf: Leaf) -> bytes:
+    """Give what authenticates the leaf's place: its keys, each with a colon; places in lists do not count.
+
+    A comment at the top has the colon alone (sops: Tree.Encrypt joins the path and adds one colon).
+    """
+    keys = [segment for segment in leaf.path if isinstance(segment, str)]
+    return (":".join(keys) + ":").encode("utf-8", "surrogateescape")
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,15 +154,41 @@ class Edit:
 
 @dataclass(frozen=True)
 class Document:
-    """A document that has been read. ``metadata`` is what sops keeps beside the values, as plain data."""
+    """A document that has been read.
+
+    ``leaves`` stand in the order of sops's walk: source order, an inline comment before its value.
+    ``containers`` are all mappings and lists, the roots too, in source order. ``metadata`` is what sops keeps
+    beside the values, as plain data; its scalars are no leaves. ``metadata_spans`` are the bytes of that
+    block, one for each document of a stream (several for dotenv when its lines are scattered), with as much
+    around it as must go when the block goes; in a document without a block, the empty places where it would
+    be put. ``aliased``: some bytes stand for more than one value (anchors, aliases, merge keys), so that
+    values can only be changed by building the document anew.
+    """
 
     format: Format
     source: bytes = field(repr=False)
     leaves: tuple[Leaf, ...]
     metadata: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    containers: tuple[Container, ...] = ()
+    metadata_spans: tuple[Span, ...] = ()
+    newline: bytes = b"\n"
+    aliased: bool = False
+
+    @property
+    def metadata_span(self) -> Span | None:
+        """The first of :attr:`metadata_spans`."""
+        return self.metadata_spans[0] if self.metadata_spans else None
+
+    def container(self, path: TreePath, document: int = 0) -> Container | None:
+        """Give the mapping or list at exactly ``path``."""
+        return self._containers.get((document, path))
 
     def leaf(self, path: TreePath) -> Leaf:
-        """Give the leaf at ``path``; a number also finds a key that looks like it. Raises ``NotFound``."""
+        """Give the value at ``path`` in the first document; a number also finds a key that looks like it.
+
+        Raises:
+            NotFound: NOT_FOUND.
+        """
         found = self._by_path.get(path) or self._by_text.get(tuple(str(segment) for segment in path))
         if found is None:
             shown = format_tree_path(path).encode("unicode_escape").decode("ascii")
@@ -161,12 +221,31 @@ class Document:
         return b"".join(parts)
 
     @cached_property
+    def _values(self) -> tuple[Leaf, ...]:
+        return tuple(leaf for leaf in self.leaves if leaf.kind is not LeafKind.COMMENT and not leaf.document)
+
+    @cached_property
     def _by_path(self) -> dict[TreePath, Leaf]:
-        return {leaf.path: leaf for leaf in self.leaves}
+        return {leaf.path: leaf for leaf in self._values}
 
     @cached_property
     def _by_text(self) -> dict[tuple[str, ...], Leaf]:
-        return {tuple(str(segment) for segment in leaf.path): leaf for leaf in self.leaves}
+        return {tuple(str(segment) for segment in leaf.path): leaf for leaf in self._values}
+
+    @cached_property
+    def _containers(self) -> dict[tuple[int, TreePath], Container]:
+        return {(container.document, container.path): container for container in self.containers}
 
 
-__all__ = ["Document", "Edit", "Leaf", "LeafKind", "Span", "TreePath", "format_tree_path", "parse_tree_path"]
+__all__ = [
+    "Container",
+    "Document",
+    "Edit",
+    "Leaf",
+    "LeafKind",
+    "Span",
+    "TreePath",
+    "aad_of",
+    "format_tree_path",
+    "parse_tree_path",
+]
