@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from secretsmith.crypto.armor import is_armored
 from secretsmith.crypto.publickey import Form
+from secretsmith.documents.format import Format, format_of
 from secretsmith.documents.seal import open_value, seal_value
 from secretsmith.errors import CannotDecrypt, Code, Conflict, SecretsmithError
 from secretsmith.operations.managed import managed_files
@@ -88,6 +89,8 @@ def plan_rekey(project: Project, paths: Sequence[str] = (), *, form: Form | None
 
 def _planned(project: Project, paths: Sequence[str], form: Form | None) -> Iterator[PlannedFile]:
     for path in managed_files(project, paths):
+        if format_of(path) is not Format.AGE:
+            continue  # documents of sops are judged by check and not yet written
         wanted, present = quick_drift(project, path)
         if form is None and not compare(wanted, present):
             continue

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from secretsmith.crypto.evidence import Evidence
 from secretsmith.documents.format import Format, format_of
-from secretsmith.documents.seal import evidence, open_value
+from secretsmith.documents.seal import evidence, open_leaf, open_value
+from secretsmith.documents.tree import parse_tree_path
 from secretsmith.errors import CannotDecrypt, Code, RefusedInput, SecretsmithError
 from secretsmith.identities.ring import (
     ABSENT,
@@ -39,13 +40,13 @@ def show_secret(project: Project, path: str, key: str | None = None) -> Sensitiv
     """
     sealed = read_sealed(project, path)
     _refuse_key(path, sealed.format, key)
-    return open_sealed(project, sealed)
+    return open_sealed(project, sealed, key)
 
 
-def open_sealed(project: Project, sealed: SealedFile) -> Sensitive:
-    """Return the value of a file that was read. Raises as :func:`show_secret`."""
+def open_sealed(project: Project, sealed: SealedFile, key: str | None = None) -> Sensitive:
+    """Return the value of a file that was read, or of ``key`` in it. Raises as :func:`show_secret`."""
     try:
-        return open_value(sealed.format, sealed.data, project.ring.for_data(sealed.data))
+        return _open(sealed.format, sealed.data, project.ring, key)
     except CannotDecrypt as error:
         readers = (*names_of(project, sealed.present.keys), *sealed.present.unknown)
         raise _explained(error, sealed.path, readers, project.ring, _asking(project, sealed)) from None
@@ -65,11 +66,18 @@ def show_file(path: Path, name: str, ring: IdentityRing, key: str | None = None)
     _refuse_key(name, form, key)
     data = read_file(path, MAX_SECRET_BYTES)
     try:
-        return open_value(form, data, ring.for_data(data))
+        return _open(form, data, ring, key)
     except CannotDecrypt as error:
         raise _explained(error, name, _stanzas(evidence(form, data)), ring, ()) from None
     except SecretsmithError as error:
         raise error.at(name) from None
+
+
+def _open(form: Format, data: bytes, ring: IdentityRing, key: str | None) -> Sensitive:
+    if key is None:
+        return open_value(form, data, ring.for_data)
+    # One value is opened, not the others: the document's MAC is not looked at.
+    return open_leaf(form, data, parse_tree_path(key), ring.for_data)
 
 
 def _refuse_key(path: str, form: Format, key: str | None) -> None:
@@ -133,8 +141,9 @@ def tried_text(trace: Sequence[Tried]) -> str:
 def _stanzas(found: Sequence[Evidence]) -> list[str]:
     """Describe recipients that no registry names."""
     tagged = [f"{item.kind} key with age tag {item.tag}" for item in found if item.tag is not None]
-    others = Counter(item.kind for item in found if item.tag is None)
-    return tagged + [
+    named = [item.recipient for item in found if item.recipient is not None]
+    others = Counter(item.kind for item in found if item.tag is None and item.recipient is None)
+    return tagged + named + [
         f"{count} anonymous {kind} recipient{'s' if count > 1 else ''}" for kind, count in others.items()
     ]
 

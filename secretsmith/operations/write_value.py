@@ -91,17 +91,17 @@ def prepare_write(
         IntegrityFailure: RECIPIENT_EXTRA, the file has a recipient that the registry never named.
         RefusedInput: KEY_ACCEPT, NO_ADMIN, or a registry that ``to`` does not fit.
     """
-    sealed = read_sealed(project, path) if os.path.lexists(project.root / path) else None
-    if sealed is not None:
-        refuse_injection(path, sealed.present, drop_unknown=drop_unknown)
-    elif format_of(path) is not Format.AGE:
+    if format_of(path) is not Format.AGE:
         # Now, not when the value is there: sops documents are not written by this version.
         raise RefusedInput(
             Code.UNSUPPORTED,
-            f"{path}: new secrets are .age files; sops documents are not written by this version",
-            hints=(f"name it {path}.age",),
+            f"{path}: sops documents are not written by this version",
+            hints=(f"for one value: {path}.age; the document itself: sops edit {path}",),
             path=path,
         )
+    sealed = read_sealed(project, path) if os.path.lexists(project.root / path) else None
+    if sealed is not None:
+        refuse_injection(path, sealed.present, drop_unknown=drop_unknown)
     to = tuple(_readers_to_grant(project, path, to))
     wanted = _wanted_with(project, path, to)
     refuse_without_admin(project, path, wanted)

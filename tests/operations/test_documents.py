@@ -1,0 +1,76 @@
+"""What works on sops documents: they are shown, listed and judged; nothing writes them by mistake."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from fleet import Fleet, make_fleet
+
+from secretsmith.documents.format import Format
+from secretsmith.documents.sopsnew import new_document
+from secretsmith.errors import CannotDecrypt, Code, NotFound, RefusedInput
+from secretsmith.identities.ring import IdentityRing
+from secretsmith.interaction import NoInteraction
+from secretsmith.operations.check import check
+from secretsmith.operations.listing import list_secrets
+from secretsmith.operations.rekey import plan_rekey
+from secretsmith.operations.show import show_file, show_secret
+from secretsmith.operations.write_value import prepare_write
+
+DOCUMENT = "secrets/web/app.yaml"
+CLEAR = b"# about\nmail:\n  smtp: hunter2\n  port: 25 # usual\n"
+
+
+@pytest.fixture
+def fleet(tmp_path: Path) -> Fleet:
+    made = make_fleet(tmp_path)
+    recipients = [made.key(name).derived for name in ("alice", "web1", "web2")]
+    path = made.root / DOCUMENT
+    path.parent.mkdir(parents=True)
+    path.write_bytes(new_document(Format.YAML, CLEAR, [recipients]))
+    return made
+
+
+def test_shown_whole_and_by_key(fleet: Fleet) -> None:
+    project = fleet.project("web1")
+    assert show_secret(project, DOCUMENT).expose() == CLEAR
+    assert show_secret(project, DOCUMENT, "mail/smtp").expose() == b"hunter2"
+    assert show_secret(project, DOCUMENT, "mail/port").expose() == b"25"
+    with pytest.raises(NotFound):
+        show_secret(project, DOCUMENT, "mail/nothing")
+
+
+def test_shown_without_a_registry(fleet: Fleet) -> None:
+    ring = IdentityRing.of_files([fleet.identity("alice")], NoInteraction())
+    assert show_file(fleet.root / DOCUMENT, "app.yaml", ring, "mail/smtp").expose() == b"hunter2"
+
+
+def test_a_stranger_is_told_who_reads_it(fleet: Fleet, tmp_path: Path) -> None:
+    ring = IdentityRing({"HOME": str(tmp_path)}, NoInteraction(), as_root=False)
+    with pytest.raises(CannotDecrypt) as refused:
+        show_file(fleet.root / DOCUMENT, "app.yaml", ring)
+    assert fleet.key("alice").derived in "".join(refused.value.hints)
+
+
+def test_listed_and_judged_without_a_key(fleet: Fleet) -> None:
+    listed = {item.path: item for item in list_secrets(fleet.project())}
+    assert set(listed[DOCUMENT].present) == {"alice", "web1", "web2"}
+    assert not listed[DOCUMENT].drift
+    assert {item.code for item in check(fleet.project())} == {Code.SINGLE_ADMIN}
+
+
+def test_drift_is_found_and_left_to_sops(fleet: Fleet) -> None:
+    fleet.rules["secrets/web/**"] = ("web1",)
+    fleet.write()
+    found = [item for item in check(fleet.project()) if item.code == Code.DRIFT]
+    assert [item.hint for item in found] == [f"sops updatekeys {DOCUMENT}"]
+    assert not plan_rekey(fleet.project())
+
+
+def test_it_is_never_written_by_mistake(fleet: Fleet) -> None:
+    before = (fleet.root / DOCUMENT).read_bytes()
+    with pytest.raises(RefusedInput) as refused:
+        prepare_write(fleet.project(), DOCUMENT, accept=("all",))
+    assert refused.value.code is Code.UNSUPPORTED
+    assert (fleet.root / DOCUMENT).read_bytes() == before
