@@ -34,9 +34,10 @@ class Codec(Protocol):
         ...
 
     def insert(self, document: Document, path: TreePath, value: Node) -> tuple[Edit, ...]:
-        """Add an entry at ``path`` of the first document, and the mappings missing on the way to it.
+        """Add an entry at ``path`` of the first document, and what is missing on the way to it.
 
-        A number at or beyond a list's length appends. Everything else keeps its bytes.
+        A number at or beyond a list's length appends; a value on the way gives room to a mapping. Everything
+        else keeps its bytes. What is at ``path`` already is replaced in YAML, and refused (EXISTS) elsewhere.
         """
         ...
 

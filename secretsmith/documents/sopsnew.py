@@ -6,7 +6,7 @@ Source: sops, cmd/sops/encrypt.go; stores/stores.go.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
 from secretsmith.documents.codec import codec_of
@@ -26,7 +26,7 @@ from secretsmith.documents.sopswrite import (
     sealed_edit,
     stamped,
 )
-from secretsmith.documents.tree import Document, Edit, Leaf, LeafKind, Span
+from secretsmith.documents.tree import Document, Leaf, LeafKind, Span
 from secretsmith.errors import Code, RefusedInput
 from secretsmith.sensitive import Sensitive
 
@@ -135,9 +135,4 @@ def seal_all(file: SopsFile, key: Sensitive, kept: Mapping[int, bytes] | None = 
     return sealed
 
 
-def insertions(document: Document, blocks: Sequence[bytes]) -> list[Edit]:
-    """Put metadata blocks at the places a clear document has for them."""
-    return [Edit(span, block) for span, block in zip(document.metadata_spans, blocks, strict=True)]
-
-
-__all__ = ["VERSION", "clear_values", "insertions", "new_document", "read_clear", "seal_all"]
+__all__ = ["VERSION", "clear_values", "new_document", "read_clear", "seal_all"]

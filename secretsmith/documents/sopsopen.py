@@ -220,12 +220,12 @@ def _check_mac(file: SopsFile, values: Sequence[Value], key: Sensitive) -> None:
         raise IntegrityFailure(Code.MAC, "the document has no MAC", hints=_MAC_HINTS)
     try:
         stored = open_sealed(parse_sealed(file.metadata.mac), key, file.metadata.mac_aad)
-    except IntegrityFailure as failure:
+    except IntegrityFailure:
         raise IntegrityFailure(
             Code.MAC,
             "the document's MAC does not verify: it, or the time of the last change, was altered",
             hints=_MAC_HINTS,
-        ) from failure
+        ) from None
     if mac_of(file, values).matches(stored):
         return
     if _has_wide_integers(file) and mac_of(file, values, wide=False).matches(stored):

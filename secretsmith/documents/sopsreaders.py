@@ -53,9 +53,4 @@ def _stanzas(entry: AgeEntry) -> Counter[tuple[str, str | None]] | None:
     return Counter((each.kind, each.tag) for each in evidence_of(header))
 
 
-def mixed_groups(file: SopsFile) -> bool:
-    """Say whether the document's keys stand in several groups, of which more than one is needed."""
-    return len(file.metadata.groups) > 1
-
-
-__all__ = ["mixed_groups", "readers_of"]
+__all__ = ["readers_of"]
