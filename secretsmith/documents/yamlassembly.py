@@ -182,18 +182,19 @@ class Assembly:
         self.content_end = end
         self.content_open = start == end and self.source[end - 1 : end] == b":"
 
-    def text(self, text: bytes, start: int, end: int, after: int) -> None:
-        """Give the value that is due, an unquoted text on a line that ends before ``after``: a fast path."""
+    def simple_value(self, value: Value, raw: bytes, start: int, after: int) -> None:
+        """Give the value that is due, written as ``raw`` on a line that ends before ``after``: a fast path."""
         top = self.stack[-1]
+        end = start + len(raw)
         if top.data is not None or top.slot == METADATA_KEY or self.want_entries:
-            self.value((LeafKind.STRING, text), start, end)
+            self.value(value, start, end)
             return
         path = (*top.path, top.slot)
         self._values += 1
         self._segments += len(path)
         if self._values > MAX_VALUES or self._segments > MAX_SEGMENTS:
             raise too_big()
-        self.leaves.append(Leaf(path, LeafKind.STRING, Span(start, end), text, text, self.number))
+        self.leaves.append(Leaf(path, value[0], Span(start, end), raw, value[1], self.number))
         top.count += 1
         if top.end < after:
             top.end = after
@@ -281,7 +282,9 @@ class Assembly:
             self.comment(top.path, start, end)
 
     def wait(self, start: int, end: int) -> None:
-        """Keep a comment that has lines to itself until it is known what comes next."""
+        """Keep a comment that has its line to itself until it is known what comes next."""
+        if self._values + self.waiting.count >= MAX_VALUES:
+            raise too_big()
         self.waiting.add(start, end, self.stack, self.content_end, self.content_open)
 
     def place(self, next_start: int | None) -> None:

@@ -9,13 +9,16 @@ Sources: YAML 1.2.2; go-yaml v3 scannerc.go for block scalars.
 from __future__ import annotations
 
 import re
+from typing import Final
 
 from secretsmith.documents.node import Value
 from secretsmith.documents.scalar import resolve_yaml
+from secretsmith.documents.sourcetext import too_big
 from secretsmith.documents.tree import LeafKind
 from secretsmith.documents.yamlassembly import Assembly
 from secretsmith.documents.yamlblockscalar import read_block_scalar
 from secretsmith.documents.yamllines import (
+    BLANK_LINES,
     BLOCK_VALUE,
     COMMENT,
     DOUBLE_VALUE,
@@ -36,6 +39,9 @@ from secretsmith.documents.yamllines import (
     single_content,
 )
 from secretsmith.errors import Code, RefusedInput
+
+MAX_LONG_WAYS: Final = 100_000
+"""Entries that are more than a word behind a word, and numbers: each costs as much as two or three of the others."""
 
 
 def read_block(source: bytes, *, entries: bool = False) -> Assembly | None:
@@ -60,6 +66,9 @@ class _Reader:
         self.source = assembly.source
         # Where a null would stand, if nothing comes: behind a key or dash.
         self.due: int | None = None
+        self.long_ways = 0
+        # Short values that have been resolved.
+        self.known: dict[str, Value] = {}
         # A mark `---` has been read for this document.
         self.marked = False
         # Half of an entry, `? key`, has been read.
@@ -76,6 +85,10 @@ class _Reader:
             if simple is not None and self.simple(simple, at):
                 at = simple.end()
                 continue
+            blank = BLANK_LINES.match(source, at)
+            if blank is not None:
+                at = blank.end()
+                continue
             stop = source.find(b"\n", at)
             following = size if stop < 0 else stop + 1
             line = source[at : size if stop < 0 else stop]
@@ -87,17 +100,26 @@ class _Reader:
         self.assembly.place(None)
 
     def simple(self, found: re.Match[bytes], at: int) -> bool:
-        """Read a line of nothing but a key and a text, if it continues the innermost mapping."""
+        """Read a line of nothing but a key or dash and a value, if it continues the innermost container."""
         assembly = self.assembly
-        key, text = found[2], found[3]
-        if self.due is not None or not assembly.stack or assembly.waiting or key in OTHER_WORDS:
+        if self.due is not None or self.asked or not assembly.stack or assembly.waiting:
             return False
         top = assembly.stack[-1]
-        start, end = found.span(2)
-        if top.indent != start - at or top.kind != "map" or text in OTHER_WORDS or end - start > MAX_KEY:
+        start = found.end(1)
+        key, text = found[2], found[3]
+        if top.indent != start - at or (top.kind == "map") is (key is None):
             return False
-        assembly.key(key.decode("utf-8"), start, end)
-        assembly.text(text, found.start(3), found.end(3), found.end())
+        value: Value = (LeafKind.STRING, text)
+        place = found.start(3)
+        if text[0] in MAY_BE_OTHER:
+            value = self.resolve(text.decode("utf-8"), place)
+        if key is None:
+            assembly.item(start)
+        elif key in OTHER_WORDS or len(key) > MAX_KEY:
+            return False
+        else:
+            assembly.key(key.decode("utf-8"), start, start + len(key))
+        assembly.simple_value(value, text, place, found.end())
         return True
 
     def line(self, line: bytes, at: int, following: int) -> int:
@@ -113,12 +135,19 @@ class _Reader:
             return self.other(line, rest, at, following)
         if self.ended or self.asked:
             raise Outside
+        self.count()
         self.structure(found, at)
         if found[3] is not None:
             self.key(found[3], at + found.start(3), at + found.end(3))
         elif rest == b"-":
             rest = b""
         return self.value(rest, at + found.start(4), following)
+
+    def count(self) -> None:
+        """Count what takes the long way."""
+        self.long_ways += 1
+        if self.long_ways > MAX_LONG_WAYS:
+            raise too_big()
 
     def other(self, line: bytes, rest: bytes, at: int, following: int) -> int:
         """Read a line without key and dash: nothing, a comment, or half of an entry with a long key."""
@@ -149,6 +178,7 @@ class _Reader:
         if found is None or found[COMMENT] or found[EMPTY_VALUE] is not None:
             raise Outside
         self.asked = True
+        self.count()
         if found[BLOCK_VALUE] is not None:
             read = read_block_scalar(self.source, found[BLOCK_VALUE], following, column)
             if read is None:
@@ -211,18 +241,22 @@ class _Reader:
     def structure(self, found: re.Match[bytes], at: int) -> None:
         """Open and close what the indentation of a line opens and closes."""
         column = len(found[1])
+        assembly = self.assembly
+        listed = bool(found[2]) or (found[4] == b"-" and found[3] is None)
+        self.enter(column, at, listed=listed)
+        if assembly.waiting:
+            assembly.place(at + column)
+        if not listed:
+            return
         dashes = [column + place for place, byte in enumerate(found[2]) if byte == 0x2D]
         if found[4] == b"-" and found[3] is None:
             dashes.append(column + len(found[2]))
-        self.enter(column, at, listed=bool(dashes))
-        assembly = self.assembly
-        assembly.place(at + column) if assembly.waiting else None
         for number, dash in enumerate(dashes):
             if number:
                 assembly.open("list", at + dash, dash, "block")
             assembly.item(at + dash)
             self.due = at + dash + 1
-        if dashes and found[3] is not None:
+        if found[3] is not None:
             self.due = None
             inner = column + len(found[2])
             assembly.open("map", at + inner, inner, "block")
@@ -324,10 +358,18 @@ class _Reader:
         return after
 
     def resolve(self, text: str, start: int) -> Value:
+        known = self.known.get(text)
+        if known is not None:
+            return known
+        self.count()
         try:
-            return resolve_yaml(text)
+            found = resolve_yaml(text)
         except RefusedInput as error:
             refused = self.assembly.located(start, error)
+        else:
+            if len(text) < 8:
+                self.known[text] = found
+            return found
         raise refused
 
 

@@ -73,6 +73,11 @@ class Waiting:
         return bool(self._spans)
 
     @property
+    def count(self) -> int:
+        """How many comments wait."""
+        return len(self._spans)
+
+    @property
     def end(self) -> int:
         """Where the last comment ends."""
         return self._spans[-1][1]
@@ -105,7 +110,7 @@ class Waiting:
             end = run.spans[-1][1]
             blank_after = later.blank_before if later else self._is_blank(end, stop) or next_start is None
             next_column = later.column if later else column
-            frame = self._owner(run, number == 0, next_column, column, following, blank_after)
+            frame = self._owner(run, number == 0, next_column, following, blank_after)
             for start, finish in run.spans:
                 yield frame, start, finish
             if frame is not None and frame is not following:
@@ -117,7 +122,6 @@ class Waiting:
         run: _Run,
         first: bool,
         next_column: int,
-        content_column: int,
         following: Frame | None,
         blank_after: bool,
     ) -> Frame | None:
@@ -129,17 +133,18 @@ class Waiting:
         dedented = run.column < innermost.indent
         if first and blank_after and not (run.blank_before or self._content_open or dedented):
             return innermost
-        if run.column == content_column or (next_column >= innermost.indent and following is not None):
+        if next_column >= innermost.indent or next_column == run.column:
             return following
         if first and not (blank_after and dedented):
             return innermost
-        return self._by_column(run.column)
+        return self._by_column(run.column, following)
 
-    def _by_column(self, column: int) -> Frame:
-        for frame in reversed(self._before):
-            if frame.indent <= column:
+    def _by_column(self, column: int, following: Frame | None) -> Frame:
+        # The outermost first: a list in the column of its key ends with the first comment behind it.
+        for frame in self._before:
+            if frame.indent == column:
                 return frame
-        return self._before[0]
+        return following if following in self._before else self._before[0]
 
     def _following(self, column: int, stack: list[Frame]) -> Frame | None:
         """Find the container of what comes next: the outermost whose entries begin in its column."""

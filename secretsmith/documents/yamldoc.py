@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from secretsmith.documents.node import List, Map, Node, Scalar
 from secretsmith.documents.scalar import to_yaml_plain
-from secretsmith.documents.sourcetext import check_source, line_of
+from secretsmith.documents.sourcetext import check_source, line_of, too_big
 from secretsmith.documents.tree import Document, Edit, Leaf, LeafKind, TreePath
 from secretsmith.documents.yamlassembly import METADATA_KEY, Assembly
 from secretsmith.documents.yamlblock import read_block
@@ -32,6 +32,7 @@ from secretsmith.documents.yamlemit import (
 from secretsmith.documents.yamlinsert import Editor, layout_of, metadata_layout
 from secretsmith.errors import Code, RefusedInput
 
+MAX_LINES: Final = 500_000
 # What YAML forbids (go-yaml, yaml_parser_update_buffer), what some readers take for a line end and others do
 # not (NEL, a carriage return alone), and byte order marks inside.
 _FORBIDDEN: Final = re.compile(
@@ -55,6 +56,8 @@ def check_text(source: bytes) -> None:
         Conflict: CONFLICT.
     """
     check_source(source, "YAML", byte_order_mark=True)
+    if source.count(b"\n") > MAX_LINES:
+        raise too_big()
     found = _FORBIDDEN.search(source, len(_MARK) if source.startswith(_MARK) else 0)
     if found is not None:
         raise _bad_character(source, found.start())

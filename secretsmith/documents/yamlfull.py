@@ -188,8 +188,6 @@ class _Composer:
             )
 
     def key_text(self, event: Event) -> str:
-        if event.tag == _TAG + "merge" and event.text == "<<":
-            return event.text
         kind, plain = self.resolve(event)
         if kind is LeafKind.STRING and (event.text or event.style):
             try:
@@ -225,6 +223,9 @@ class _Composer:
             assembly.item(begin)
 
     def resolve(self, event: Event) -> Value:
+        if event.tag == _TAG + "merge" and event.text == "<<":
+            # So go-yaml writes the key of a merge, and every other text that looks like it.
+            return LeafKind.STRING, b"<<"
         try:
             return resolve_yaml(event.text, quoted=event.style is not None, tag=event.tag)
         except RefusedInput as error:

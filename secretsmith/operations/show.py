@@ -143,9 +143,11 @@ def _stanzas(found: Sequence[Evidence]) -> list[str]:
     tagged = [f"{item.kind} key with age tag {item.tag}" for item in found if item.tag is not None]
     named = [item.recipient for item in found if item.recipient is not None]
     others = Counter(item.kind for item in found if item.tag is None and item.recipient is None)
-    return tagged + named + [
-        f"{count} anonymous {kind} recipient{'s' if count > 1 else ''}" for kind, count in others.items()
-    ]
+    return (
+        tagged
+        + named
+        + [f"{count} anonymous {kind} recipient{'s' if count > 1 else ''}" for kind, count in others.items()]
+    )
 
 
 __all__ = ["open_sealed", "show_file", "show_secret", "tried_text"]
