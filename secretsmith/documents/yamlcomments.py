@@ -135,7 +135,7 @@ class Waiting:
             return innermost
         if next_column >= innermost.indent or next_column == run.column:
             return following
-        if first and not (blank_after and dedented):
+        if first and not (blank_after and (dedented or (next_column < 0 and run.blank_before))):
             return innermost
         return self._by_column(run.column, following)
 

@@ -157,7 +157,7 @@ class Stream:
 
 
 _PROBLEMS: Final = (
-    ("'\\t'", "a tab where only spaces may indent"),
+    ("'\\t'", "a tab where spaces should be"),
     ("mapping values are not allowed", "a ': ' where no key can be"),
     ("could not find expected ':'", "a key without ':' behind it"),
     ("sequence entries are not allowed", "a '- ' where no list can be"),
