@@ -15,11 +15,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Final
 
-from secretsmith.errors import Code, NotFound, RefusedInput
+from secretsmith.errors import Code, NotFound, RefusedInput, SecretsmithError
 from secretsmith.identities.ring import IdentityRing
 from secretsmith.interaction import Interaction
 from secretsmith.policy.lock import LOCK_NAME, Basis, Lock, LockEntry, dump_lock, parse_lock
 from secretsmith.policy.registry import Registry, parse_registry
+from secretsmith.sensitive import Sensitive
 from secretsmith.store.accepted import AcceptedKeys
 from secretsmith.store.atomic import read_file
 from secretsmith.store.clone import state_dir
@@ -27,6 +28,7 @@ from secretsmith.store.index import StatIndex
 from secretsmith.store.lockfile import repository_lock
 from secretsmith.store.registration import register_new, remember_new
 from secretsmith.store.transaction import Transaction, recover
+from secretsmith.store.walk import list_secret_files
 
 _CACHES: Final = ("index", "accepted", "ring", "today")
 REGISTRY_NAME: Final = "secretsmith.toml"
@@ -67,6 +69,13 @@ class Project:
         return IdentityRing(self.environ, self.interaction)
 
     @cached_property
+    def open_pgp(self) -> Callable[[bytes], Sensitive] | None:
+        """What opens the stanzas of documents for PGP keys, None without gpg, which runs only when one is to be opened."""
+        from secretsmith.identities.pgp import pgp_opener  # only for those who open documents
+
+        return pgp_opener(self.environ, ask=self.interaction.available)
+
+    @cached_property
     def today(self) -> str:
         """The date of this run, ``YYYY-MM-DD``, UTC."""
         import datetime  # only commands that write dates pay for it
@@ -86,6 +95,14 @@ class Project:
                 hints=("restore it from git if it is damaged; what is that large is better kept elsewhere",),
                 path=path,
             ) from None
+
+    def sops_config(self) -> str:
+        """Return the text of a ``.sops.yaml`` that says what the registry says."""
+        from secretsmith.policy.sopsyaml import sops_config  # only for who has such a file
+
+        return sops_config(
+            self.registry, lambda: {*list_secret_files(self.root, self.registry.secrets), *self.lock.files}
+        )
 
     def entry_for(self, path: str, digest: str | None = None) -> LockEntry | None:
         """Return what the lock knows of ``path``, if its digest (by the stat index, or given) still fits."""
@@ -131,6 +148,17 @@ def open_project(
     return Project(root, registry, text, lock, state_dir(root), environ, interaction)
 
 
+def read_sops_config(root: Path) -> str | None:
+    """Return the ``.sops.yaml`` of a repository if it is one that we wrote, and so ours to rewrite."""
+    from secretsmith.policy.sopsyaml import CONFIG_NAME, is_generated
+
+    try:
+        text = _text(read_file(root / CONFIG_NAME, MAX_REGISTRY_BYTES))
+    except SecretsmithError:
+        return None  # none, or a link or something else that we do not write; no reason to stop a command
+    return text if is_generated(text) else None
+
+
 def _read_registry(root: Path) -> tuple[str, Registry]:
     text = _text(read_file(root / REGISTRY_NAME, MAX_REGISTRY_BYTES))
     return text, parse_registry(text, REGISTRY_NAME)
@@ -154,7 +182,8 @@ class WriteSession:
     """What one command changes, written as a whole by :meth:`commit` or not at all.
 
     ``lock`` and the registry of ``project`` are those read under the repository's lock; ``registry_text`` and ``lock_text``
-    (None: there was none) are what the files must still hold when they are replaced. ``created`` and ``sealed`` are paths. ``notes`` are for the person, after
+    (None: there was none) are what the files must still hold when they are replaced. ``created`` are paths, ``sealed`` maps paths to the
+    fingerprints they were sealed to. ``notes`` are for the person, after
     :meth:`commit`.
     """
 
@@ -164,23 +193,33 @@ class WriteSession:
     registry_text: str
     lock_text: str | None
     created: list[str] = field(default_factory=list)
-    sealed: set[str] = field(default_factory=set)
+    sealed: dict[str, frozenset[str]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
     def stage_secret(
-        self, path: str, data: bytes, keys: Iterable[str], *, expect: str | None, basis: Basis = "wrote"
+        self,
+        path: str,
+        data: bytes,
+        keys: Iterable[str],
+        *,
+        expect: str | None,
+        basis: Basis = "wrote",
+        key_exposed: bool = False,
+        recorded: bool = True,
     ) -> None:
         """Plan to write the sealed bytes ``data`` to ``path``.
 
         ``keys`` are the fingerprints it was sealed to; ``expect`` is the digest the file must still have, None when it
-        must not exist yet.
+        must not exist yet. ``key_exposed``: somebody who lost access knows the data key. ``recorded`` False keeps the
+        readers off the lock: there is more to say of them than it has room for.
         """
         import hashlib  # light commands never get here
 
         self.transaction.stage(path, data, expect=expect)
-        entry = LockEntry(hashlib.sha256(data).hexdigest(), tuple(sorted(set(keys))), basis)
+        self.sealed[path] = frozenset(keys)
+        recipients = tuple(sorted(self.sealed[path])) if recorded else ()
+        entry = LockEntry(hashlib.sha256(data).hexdigest(), recipients, basis, key_exposed)
         self.lock = self.lock.with_file(path, entry)
-        self.sealed.add(path)
         if expect is None:
             self.created.append(path)
 
@@ -209,11 +248,23 @@ class WriteSession:
         project = self.project
         self._stage_text(REGISTRY_NAME, self.registry_text, project.registry_text)
         self._stage_text(LOCK_NAME, self.lock_text, dump_lock(self.lock))
+        self._refresh_sops_config()
         if self.transaction:
             remember_new(project.root, project.state, self.created, project.registry.git)
         self.transaction.commit(verify)
         project.index.save()
         self.notes.extend(register_new(project.root, project.state, project.registry.git))
+
+    def _refresh_sops_config(self) -> None:
+        """Make a ``.sops.yaml`` of ours follow the registry, and new files where it names files one by one."""
+        changed = self.project.registry_text != self.registry_text
+        if not changed and not self.created:
+            return
+        from secretsmith.policy.sopsyaml import CONFIG_NAME, lists_files  # only for who has such a file
+
+        text = read_sops_config(self.project.root)
+        if text is not None and (changed or lists_files(text)):
+            self._stage_text(CONFIG_NAME, text, replace(self.project, lock=self.lock).sops_config())
 
     def _stage_text(self, name: str, before: str | None, after: str) -> None:
         import hashlib  # light commands never get here
@@ -250,4 +301,12 @@ def writing(project: Project) -> Iterator[WriteSession]:
             session.transaction.close()
 
 
-__all__ = ["REGISTRY_NAME", "Project", "WriteSession", "find_root", "open_project", "writing"]
+__all__ = [
+    "REGISTRY_NAME",
+    "Project",
+    "WriteSession",
+    "find_root",
+    "open_project",
+    "read_sops_config",
+    "writing",
+]

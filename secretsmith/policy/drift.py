@@ -12,7 +12,7 @@ proves readers.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -146,16 +146,10 @@ class _Reading:
 
     def _named(self, recipient: str) -> None:
         """Take a recipient that the document names in full."""
-        uses = self._registry.by_recipient(recipient)
-        fingerprints = {use.key.fingerprint for use in uses}
-        if fingerprints:
-            # The same key may be registered as ssh and as age1…; it opens the file either way.
-            self._keys |= fingerprints & self._wanted.keys() or {uses[0].key.fingerprint}
-            return
-        try:
-            self._unknown.append(parse_public_key(recipient).fingerprint)
-        except RefusedInput:
-            self._unknown.append("anonymous×1")
+        keys, unknown = named_keys(self._registry, recipient, self._wanted)
+        self._keys |= keys
+        if unknown:
+            self._unknown.append(unknown)
 
     def _tagged(self, kind: str, tag: str, count: int) -> None:
         """Take ``count`` stanzas with the same tag; more of them than keys that bear it are unknown."""
@@ -219,6 +213,22 @@ class _Reading:
         return [key for key, value in self._wanted.items() if value.kind in kinds and key not in self._keys]
 
 
+def named_keys(registry: Registry, recipient: str, wanted: Container[str]) -> tuple[frozenset[str], str]:
+    """Give the fingerprints of the registered keys behind a recipient's text, or what a strange one is called.
+
+    The same key may be registered as ssh and as ``age1…``; it opens the file either way. ``wanted`` (fingerprints) are
+    preferred among them.
+    """
+    uses = registry.by_recipient(recipient)
+    if uses:
+        keys = frozenset(use.key.fingerprint for use in uses if use.key.fingerprint in wanted)
+        return keys or frozenset({uses[0].key.fingerprint}), ""
+    try:
+        return frozenset(), parse_public_key(recipient).fingerprint
+    except RefusedInput:
+        return frozenset(), "anonymous×1"
+
+
 def tag_of(fingerprint: str) -> str | None:
     """Give the ssh tag of the key with this fingerprint.
 
@@ -233,4 +243,14 @@ def tag_of(fingerprint: str) -> str | None:
     return base64.b64encode(digest[:4]).rstrip(b"=").decode("ascii")
 
 
-__all__ = ["Basis", "Drift", "Present", "Recorded", "compare", "form_of", "present_readers", "tag_of"]
+__all__ = [
+    "Basis",
+    "Drift",
+    "Present",
+    "Recorded",
+    "compare",
+    "form_of",
+    "named_keys",
+    "present_readers",
+    "tag_of",
+]

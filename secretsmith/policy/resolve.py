@@ -61,6 +61,15 @@ def unruled_readers(registry: Registry) -> Wanted:
     return _remembered(registry, ())
 
 
+def readers_by_rules(registry: Registry, numbers: tuple[int, ...]) -> Wanted:
+    """Give the wanted readers of any file that exactly the rules with these numbers (rising) match.
+
+    Raises:
+        RefusedInput: REG_RULES as :func:`wanted_readers`.
+    """
+    return _remembered(registry, numbers)
+
+
 def unused_rules(registry: Registry, paths: Iterable[str]) -> tuple[Rule, ...]:
     """Give the rules that match none of ``paths``, in their order."""
     used = {number for path in paths for number in registry.patterns.matching(path)}
@@ -158,4 +167,11 @@ def _contradiction(registry: Registry, name: str, first: Rule, second: Rule) -> 
     )
 
 
-__all__ = ["Wanted", "matching_rules", "unruled_readers", "unused_rules", "wanted_readers"]
+__all__ = [
+    "Wanted",
+    "matching_rules",
+    "readers_by_rules",
+    "unruled_readers",
+    "unused_rules",
+    "wanted_readers",
+]

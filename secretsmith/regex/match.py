@@ -46,6 +46,11 @@ class LinearRegex:
         self._emit(parse_regex(pattern))
         self._program.append(_Match())
 
+    @property
+    def size(self) -> int:
+        """How many instructions it has: a search takes at most so many steps for each character."""
+        return len(self._program)
+
     def search(self, text: str) -> bool:
         """Say whether the expression matches anywhere in ``text`` (RE2's unanchored search)."""
         states: set[int] = set()
