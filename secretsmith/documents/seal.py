@@ -20,7 +20,7 @@ from secretsmith.sensitive import Sensitive
 if TYPE_CHECKING:
     from secretsmith.crypto.identity import Identity
     from secretsmith.documents.sopsfile import SopsFile
-    from secretsmith.documents.sopskey import OpenStanza
+    from secretsmith.documents.sopskey import OpenStanza, Recovered
     from secretsmith.documents.sopsopen import OpenDocument
     from secretsmith.documents.tree import TreePath
     from secretsmith.interaction import Interaction
@@ -42,11 +42,16 @@ def evidence(format: Format, data: bytes) -> tuple[Evidence, ...]:  # noqa: A002
         Conflict: CONFLICT.
     """
     if format is not Format.AGE:
-        from secretsmith.documents.sopsreaders import readers_of
-
-        return readers_of(read_document(format, data))
+        return document_evidence(read_document(format, data))
     # Not inspect_age: it comes with everything that opens files.
     return evidence_of(parse_header(dearmor(data) if is_armored(data) else data))
+
+
+def document_evidence(file: SopsFile) -> tuple[Evidence, ...]:
+    """Give what a document that was read says of its readers. Raises IntegrityFailure: RECIPIENT_MISMATCH."""
+    from secretsmith.documents.sopsreaders import readers_of
+
+    return readers_of(file)
 
 
 def read_document(format: Format, data: bytes) -> SopsFile:  # noqa: A002
@@ -56,8 +61,16 @@ def read_document(format: Format, data: bytes) -> SopsFile:  # noqa: A002
     return read_sops(format, data)
 
 
-def open_value(format: Format, data: bytes, identities: Identities) -> Sensitive:  # noqa: A002
+def open_value(
+    format: Format,  # noqa: A002
+    data: bytes,
+    identities: Identities,
+    *,
+    open_pgp: OpenStanza | None = None,
+) -> Sensitive:
     """Decrypt an age file to its value, a sops document to its text in clear, its MAC checked.
+
+    ``open_pgp`` opens the stanzas of a document for PGP keys, when no identity opens another.
 
     Raises:
         RefusedInput: as :func:`evidence`; AGE_SCRYPT.
@@ -67,7 +80,7 @@ def open_value(format: Format, data: bytes, identities: Identities) -> Sensitive
     if format is not Format.AGE:
         from secretsmith.documents.sopsplain import plaintext
 
-        return Sensitive(plaintext(open_sops(format, data, identities)))
+        return Sensitive(plaintext(open_sops(format, data, identities, open_pgp=open_pgp)))
     from secretsmith.crypto.agefile import decrypt_age
 
     return decrypt_age(data, identities(data) if callable(identities) else identities).plaintext
@@ -85,6 +98,13 @@ def open_sops(
     from secretsmith.documents.sopsopen import open_document
 
     return open_document(format, data, stanza_opener(identities), ignore_mac=ignore_mac, open_pgp=open_pgp)
+
+
+def open_key(file: SopsFile, identities: Identities, *, open_pgp: OpenStanza | None = None) -> Recovered:
+    """Open the data key of a sops document, and no value. Raises as :func:`open_value`, the MAC apart."""
+    from secretsmith.documents.sopskey import recover
+
+    return recover(file.metadata, stanza_opener(identities), open_pgp)
 
 
 def open_leaf(
@@ -162,7 +182,9 @@ def seal_value(
 
 
 __all__ = [
+    "document_evidence",
     "evidence",
+    "open_key",
     "open_leaf",
     "open_sops",
     "open_value",

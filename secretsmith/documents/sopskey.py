@@ -51,15 +51,14 @@ def recover(metadata: Metadata, open_age: OpenStanza, open_pgp: OpenStanza | Non
     if not any(group.age or group.services for group in metadata.groups):
         raise RefusedInput(Code.RECIPIENT_MISSING, "the document names no keys at all: nobody can open it")
     shares: dict[int, Sensitive] = {}
-    failures: list[SecretsmithError] = []
-    for number, group in enumerate(metadata.groups):
-        share = _open_group(group, open_age, open_pgp, failures)
-        if share is not None:
-            shares[number] = share
-        if len(shares) == metadata.threshold:
-            break
+    failures = _open_groups(metadata, [_age_stanzas(group) for group in metadata.groups], open_age, shares)
+    pgp_failures: list[SecretsmithError] | None = None
+    if open_pgp is not None:
+        # After the age keys of all groups: gpg may ask, or want a card.
+        pgp_stanzas = [[stanza for _, stanza in _pgp_entries(group)] for group in metadata.groups]
+        pgp_failures = _open_groups(metadata, pgp_stanzas, open_pgp, shares)
     if len(shares) < metadata.threshold:
-        raise _not_opened(metadata, len(shares), failures)
+        raise _not_opened(metadata, len(shares), failures, pgp_failures)
     if len(metadata.groups) == 1:
         return Recovered(_data_key(shares[0].expose()))
     return Recovered(_data_key(combine([share.expose() for share in shares.values()])), shares)
@@ -71,30 +70,40 @@ def _data_key(raw: bytes) -> Sensitive:
     return Sensitive(raw)
 
 
-def _open_group(
-    group: KeyGroup, open_age: OpenStanza, open_pgp: OpenStanza | None, failures: list[SecretsmithError]
-) -> Sensitive | None:
-    for stanza, opener in _stanzas(group, open_age, open_pgp):
-        try:
-            return opener(stanza)
-        except (CannotDecrypt, IntegrityFailure, RefusedInput) as failure:
-            # A damaged stanza locks out its own reader, not the others.
-            failures.append(failure)
-    return None
+def _open_groups(
+    metadata: Metadata, groups: Sequence[Sequence[bytes]], opener: OpenStanza, shares: dict[int, Sensitive]
+) -> list[SecretsmithError]:
+    """Add to ``shares`` what the stanzas of the groups give, as far as needed; returns what failed."""
+    failures: list[SecretsmithError] = []
+    for number, stanzas in enumerate(groups):
+        for stanza in stanzas:
+            if number in shares or len(shares) == metadata.threshold:
+                break
+            try:
+                shares[number] = opener(stanza)
+            except (CannotDecrypt, IntegrityFailure, RefusedInput) as failure:
+                # A damaged stanza locks out its own reader, not the others.
+                failures.append(failure)
+    return failures
 
 
-def _stanzas(
-    group: KeyGroup, open_age: OpenStanza, open_pgp: OpenStanza | None
-) -> Iterator[tuple[bytes, OpenStanza]]:
-    for entry in group.age:
-        yield entry.enc.encode("utf-8", "replace"), open_age
-    if open_pgp is not None:
-        for other in group.foreign.get("pgp") or ():
-            if isinstance(other, Mapping) and isinstance(other.get("enc"), str):
-                yield other["enc"].encode("utf-8", "replace"), open_pgp
+def _age_stanzas(group: KeyGroup) -> list[bytes]:
+    return [entry.enc.encode("utf-8", "replace") for entry in group.age]
 
 
-def _not_opened(metadata: Metadata, opened: int, failures: Sequence[SecretsmithError]) -> SecretsmithError:
+def _pgp_entries(group: KeyGroup) -> Iterator[tuple[str, bytes]]:
+    """Give fingerprint and armored message of each PGP key."""
+    for entry in group.foreign.get("pgp") or ():
+        if isinstance(entry, Mapping) and isinstance(entry.get("enc"), str):
+            yield str(entry.get("fp") or "unknown"), entry["enc"].encode("utf-8", "replace")
+
+
+def _not_opened(
+    metadata: Metadata,
+    opened: int,
+    failures: Sequence[SecretsmithError],
+    pgp_failures: Sequence[SecretsmithError] | None,
+) -> SecretsmithError:
     for failure in failures:
         # A key that would do, but is locked, or whose plugin is missing: that says more than "no key".
         if isinstance(failure, CannotDecrypt) and failure.code is not Code.NO_IDENTITY:
@@ -107,13 +116,26 @@ def _not_opened(metadata: Metadata, opened: int, failures: Sequence[SecretsmithE
         )
     if recipients:
         hints.append(f"the document is encrypted to: {', '.join(_shown(text) for text in recipients[:8])}")
-    if metadata.services:
-        hints.append(f"and under keys that are not opened here: {_service_names(metadata.services)}")
+    hints += _of_services(metadata, pgp_failures)
     damaged = sum(not isinstance(failure, CannotDecrypt) for failure in failures)
     if damaged:
         hints.append(f"{damaged} of its stanzas are damaged")
     only = "" if recipients else f"; it is encrypted under {_service_names(metadata.services)} only"
     return CannotDecrypt(Code.NO_IDENTITY, f"none of the identities opens this document{only}", hints=hints)
+
+
+def _of_services(metadata: Metadata, pgp_failures: Sequence[SecretsmithError] | None) -> Iterator[str]:
+    """Say what became of the keys that are not age's; ``pgp_failures`` is None without gpg."""
+    fingerprints = [_shown(text) for group in metadata.groups for text, _ in _pgp_entries(group)]
+    if fingerprints:
+        yield f"and under PGP: {', '.join(fingerprints[:8])}"
+    if fingerprints and pgp_failures is None:
+        yield "keys of PGP are used through gpg, which is not here: install the package gnupg"
+    for failure in pgp_failures or ():
+        yield failure.message
+        yield from failure.hints
+    if others := [name for name in metadata.services if name != "pgp"]:
+        yield f"and under keys that are not opened here: {_service_names(others)}"
 
 
 def _service_names(services: Sequence[str]) -> str:

@@ -17,6 +17,7 @@ from secretsmith.interaction import Interaction
 from secretsmith.store.atomic import read_file
 
 MAX_KEY_FILE: Final = 4 * 1024 * 1024
+_KEY: Final = (b"AGE-", b"#")
 _MAX_PUBLIC: Final = 64 * 1024
 _OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 
@@ -28,11 +29,21 @@ def read_source(source: Source, environ: Mapping[str, str], interaction: Interac
         SecretsmithError: what is there cannot be used; one line that says why and repeats none of it.
     """
     if source.kind is SourceKind.TEXT:
-        return parse_keys(environ[source.name].encode("utf-8", "surrogateescape"), source.name, interaction)
+        text = environ[source.name].encode("utf-8", "surrogateescape")
+        return parse_keys(_one_a_line(text), source.name, interaction)
     if source.kind is SourceKind.COMMAND:
         output = run_key_command(source.name, source.location, environ)
         return parse_keys(output.expose(), source.name, interaction)
     return _read_key_file(source, interaction)
+
+
+def _one_a_line(text: bytes) -> bytes:
+    """Put keys that stand in one line, with blanks between them, on lines of their own, as sops does from 3.13 on."""
+    if not text.lstrip()[:4].upper().startswith(_KEY):
+        return text
+    return b"\n".join(
+        line if line.startswith(b"#") else b"\n".join(line.split()) for line in text.splitlines()
+    )
 
 
 def _read_key_file(source: Source, interaction: Interaction) -> FoundKeys | None:

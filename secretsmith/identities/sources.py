@@ -1,7 +1,7 @@
 """The places where private keys are looked for, in the order of design.md §4. Nothing is read here.
 
 The order and the names of the variables are those of sops (sops: age/keysource.go, loadIdentities), with our own variable
-in front and the host key behind. Unlike sops, ``~/.ssh/id_rsa`` is never taken by itself: RSA is for those who name it.
+in front and the host key behind.
 """
 
 from __future__ import annotations
@@ -77,6 +77,7 @@ def _default_files(environ: Mapping[str, str], home: str) -> Iterator[Source]:
         yield Source(_shortened(path, home), SourceKind.FILE, path)
     if home:
         yield Source("~/.ssh/id_ed25519", SourceKind.FILE, f"{home}/.ssh/id_ed25519")
+        yield Source("~/.ssh/id_rsa", SourceKind.FILE, f"{home}/.ssh/id_rsa")
 
 
 def _absolute(path: str, cwd: Path, home: str) -> str:

@@ -88,6 +88,7 @@ def test_places_are_looked_at_in_the_declared_order(home: Path) -> None:
         ("SOPS_AGE_SSH_PRIVATE_KEY_CMD", None),
         ("~/.config/sops/age/keys.txt", str(home / ".config/sops/age/keys.txt")),
         ("~/.ssh/id_ed25519", str(home / ".ssh/id_ed25519")),
+        ("~/.ssh/id_rsa", str(home / ".ssh/id_rsa")),
         ("/etc/ssh/ssh_host_ed25519_key", "/etc/ssh/ssh_host_ed25519_key"),
     ]
     assert set(outcomes(ring).values()) == {"not needed"}, "nothing is read before it is needed"
@@ -108,13 +109,24 @@ def test_default_ssh_key_opens_both_forms(home: Path, age: str, form: str) -> No
     assert outcomes(ring)["~/.ssh/id_ed25519"] == "used"
 
 
-def test_rsa_key_is_used_only_when_named(home: Path, age: str) -> None:
+def test_rsa_key_opens_by_its_default_place_and_by_name(home: Path, age: str) -> None:
     key = keys.rsa_key()
     path = key.write(home / ".ssh", "id_rsa")
     data = age_file(home, key.public, age=age)
+    assert opened(make_ring(home), data) == VALUE
+    path.rename(home / "other")
     with pytest.raises(CannotDecrypt):
         opened(make_ring(home), data)
-    assert opened(make_ring(home, SECRETSMITH_IDENTITY=str(path)), data) == VALUE
+    assert opened(make_ring(home, SECRETSMITH_IDENTITY=str(home / "other")), data) == VALUE
+
+
+def test_locked_rsa_key_is_asked_for_only_by_files_that_name_it(home: Path, age: str) -> None:
+    keys.rsa_key(passphrase=b"s3same").write(home / ".ssh", "id_rsa")
+    data = age_file(home, keys.rsa_key().public, keys.ed25519_key().public, age=age)
+    person = Scripted()
+    with pytest.raises(CannotDecrypt):
+        opened(make_ring(home, person), data)
+    assert not person.asked
 
 
 def test_places_add_up(home: Path, age: str, peer: Callable[[str], str]) -> None:
@@ -180,8 +192,9 @@ def test_outcomes_say_why_a_place_gave_nothing(home: Path, age: str) -> None:
     said = outcomes(ring)
     assert "status 1" in said["SOPS_AGE_KEY_CMD"]
     assert said["~/.ssh/id_ed25519"] == "does not open it"
-    assert trace[-1].fingerprint is not None
-    assert trace[-1].recipient == wrong.public.strip()
+    found = next(tried for tried in trace if tried.source == "~/.ssh/id_ed25519")
+    assert found.fingerprint is not None
+    assert found.recipient == wrong.public.strip()
     assert "hunter2" not in repr(trace)
     assert "CANARY" not in repr(trace)
 
@@ -302,7 +315,8 @@ class TestPassphrase:
         public = self.locked(home, peer)
         ring = make_ring(home, Scripted())
         assert [key.text for key in ring.own_keys()] == [" ".join(public.split()[:2])]
-        assert ring.survey()[-1].outcome == "locked"
+        ring.survey()
+        assert outcomes(ring)["~/.ssh/id_ed25519"] == "locked"
 
     def test_cipher_that_cannot_be_read_is_said_without_a_question(
         self, home: Path, age: str, peer: Callable[[str], str]
