@@ -65,7 +65,9 @@ CONFINED = {
 STARTS_PROGRAMS = {
     "store.git",
     "identities.command",
+    "identities.pgp",
     "operations.editor",
+    "operations.run",
     "operations.demo",
     "activation.units",
     "plugin.process",

@@ -24,7 +24,8 @@ from secretsmith.errors import Code, ExitCode, NotFound
 def main(argv: Sequence[str] | None = None) -> int:
     """Run ``secretsmith`` with these words (sys.argv's by default) and return its exit code.
 
-    Nothing is raised: every failure is lines on standard error and a code (docs/reference/exit-codes.md).
+    Nothing is raised: every failure is lines on standard error and a code (docs/reference/exit-codes.md). `run` gives the
+    code of the program that it ran.
     """
     hold_standard_descriptors()
     forbid_core_dumps()
@@ -33,10 +34,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         code = _run(sys.argv[1:] if argv is None else argv, streams)
     except BaseException as error:  # the boundary: also KeyboardInterrupt, and panics of extension modules
         code = report(error, streams[2])
-    return int(code)
+    return code
 
 
-def _run(argv: Sequence[str], streams: tuple[BinaryIO, BinaryIO, BinaryIO]) -> ExitCode:
+def _run(argv: Sequence[str], streams: tuple[BinaryIO, BinaryIO, BinaryIO]) -> int:
     stdin, stdout, stderr = streams
     read = _read(argv, stdout)
     if isinstance(read, ExitCode):
@@ -44,7 +45,7 @@ def _run(argv: Sequence[str], streams: tuple[BinaryIO, BinaryIO, BinaryIO]) -> E
     session = Session(
         cwd=_enter(read.directory), environ=os.environ, stdin=stdin, stdout=stdout, stderr=stderr
     )
-    code = ExitCode(read.command.function()(session, read.given))
+    code = int(read.command.function()(session, read.given))
     session.flush()
     return code
 

@@ -43,6 +43,7 @@ class Parameter:
 
     ``names`` are the spellings that set it (empty for positional words); ``off`` are those that turn a switch off.
     ``separator`` splits each value of an OPTIONS parameter; ``choices`` are the only values allowed, if not empty.
+    ``blank`` allows empty words among MANY.
     """
 
     field: str
@@ -55,6 +56,7 @@ class Parameter:
     required: bool
     separator: str | None = None
     choices: tuple[str, ...] = ()
+    blank: bool = False
 
     @property
     def positional(self) -> bool:
@@ -77,9 +79,12 @@ def argument(metavar: str, about: str, *, default: Any = _MISSING) -> Any:
     return _field(Kind.ARGUMENT, default, metavar=metavar, help=about)
 
 
-def many(metavar: str, about: str, *, default: Any = _MISSING) -> Any:
-    """All further positional words; at least one unless a default is given. Comes last among the positional ones."""
-    return _field(Kind.MANY, default, metavar=metavar, help=about)
+def many(metavar: str, about: str, *, default: Any = _MISSING, blank: bool = False) -> Any:
+    """All further positional words; at least one unless a default is given. Comes last among the positional ones.
+
+    ``blank``: words may be empty, as those of another program's command line.
+    """
+    return _field(Kind.MANY, default, metavar=metavar, help=about, blank=blank)
 
 
 def option(
@@ -174,7 +179,7 @@ def _split(parameter: Parameter, given: Iterable[str]) -> Iterator[str]:
     for text in given:
         parts = [text] if parameter.separator is None else text.split(parameter.separator)
         for part in parts:
-            if not part.strip():
+            if not part.strip() and not parameter.blank:
                 raise _refused(parameter, "was given an empty value")
             yield part if parameter.separator is None else part.strip()
 

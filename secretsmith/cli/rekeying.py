@@ -19,6 +19,7 @@ def offer_rekey(session: Session, project: Project, rekey: bool | None, accept: 
         SecretsmithError: as apply_rekey; the change of the registry stays.
     """
     plan = plan_rekey(project)
+    note_plan(session, plan)
     if not plan:
         return
     if rekey is None and session.interaction.available:
@@ -40,6 +41,14 @@ def offer_rekey(session: Session, project: Project, rekey: bool | None, accept: 
         )
 
 
+def note_plan(session: Session, plan: RekeyPlan) -> None:
+    """Say which files a rekey leaves as they are, though perhaps they should not be."""
+    for note in plan.notes:
+        session.note(f"note: {note}: secretsmith check")
+    for error in plan.unread:
+        session.note(f"note: left as it is: {error.message}: secretsmith check")
+
+
 def note_debt(session: Session, changed: Changed) -> None:
     """Say what has to get a new value because somebody who lost access knows the old one."""
     counted = [record for record in changed.owed if record.reason != "reinstalled"]
@@ -57,4 +66,4 @@ def _drift(plan: RekeyPlan) -> str:
     return "1 file drifts" if count == 1 else f"{count} files drift"
 
 
-__all__ = ["note_debt", "offer_rekey"]
+__all__ = ["note_debt", "note_plan", "offer_rekey"]

@@ -54,6 +54,7 @@ GROUPS = {
     "plugins": "Plugins: builders, sources and others that are installed.",
     "build": "What a build system knows of hosts and their secrets.",
     "identity": "The private keys that open secrets here.",
+    "export": "Rules and values for other programs.",
 }
 
 COMMANDS = (
@@ -80,6 +81,7 @@ COMMANDS = (
     Command(
         ("edit",), "values:EditParameters", "edit:run", "Edit a secret in $VISUAL or $EDITOR, in memory only."
     ),
+    Command(("unset",), "files:UnsetParameters", "unset:run", "Take a value out of a document."),
     Command(("ls",), "values:LsParameters", "ls:run", "List secrets and who can read them; needs no key."),
     Command(("rm",), "values:RmParameters", "rm:run", "Remove secrets."),
     Command(
@@ -98,6 +100,25 @@ COMMANDS = (
         "readers:RekeyParameters",
         "rekey:run",
         "Encrypt the files that drift to the readers the rules want.",
+    ),
+    Command(
+        ("rotate",),
+        "files:RotateParameters",
+        "rotate:run",
+        "Encrypt secrets under a new data key; the values stay.",
+    ),
+    Command(
+        ("decrypt",),
+        "files:DecryptParameters",
+        "decrypt:run",
+        "Print any encrypted file in clear, as sops does.",
+    ),
+    Command(("encrypt",), "files:EncryptParameters", "encrypt:run", "Encrypt a file, as sops does."),
+    Command(
+        ("run",),
+        "files:RunParameters",
+        "run:run",
+        "Run a program with a secret's values in its environment or as files.",
     ),
     Command(
         ("check",), "readers:CheckParameters", "check:run", "Look for drift and other trouble; needs no key."
@@ -160,6 +181,12 @@ COMMANDS = (
         "repository:BuildManifestParameters",
         "build:manifest",
         "Make a host's manifest.",
+    ),
+    Command(
+        ("export", "sops"),
+        "files:ExportSopsParameters",
+        "export:sops",
+        "Write the rules as .sops.yaml, for people who also use plain sops.",
     ),
 )
 

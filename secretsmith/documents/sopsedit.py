@@ -11,7 +11,7 @@ import time
 from secretsmith.documents.format import Format
 from secretsmith.documents.jsonreplace import replacing
 from secretsmith.documents.naming import stored_path
-from secretsmith.documents.node import Node, Scalar, Value, same_node
+from secretsmith.documents.node import Comment, List, Map, Node, Scalar, Value, same_node
 from secretsmith.documents.sopsfile import SopsFile, require_writable
 from secretsmith.documents.sopsnew import clear_values, read_clear, seal_all
 from secretsmith.documents.sopsopen import OpenDocument, open_values
@@ -25,10 +25,13 @@ from secretsmith.documents.sopswrite import (
     seal,
     sealed_edit,
 )
-from secretsmith.documents.tree import Edit, LeafKind, Span, TreePath, format_tree_path
+from secretsmith.documents.tree import Edit, Leaf, LeafKind, Span, TreePath, format_tree_path
 from secretsmith.errors import Code, NotFound, RefusedInput
+from secretsmith.sensitive import Sensitive
 
 _RESERVED = "sops"
+# Where a new value comes to stand at the very path that it is given for.
+_PATHS_AS_GIVEN = (Format.YAML, Format.JSON)
 
 
 def replace_plaintext(opened: OpenDocument, clear: bytes, clock: Clock = time.time) -> bytes:
@@ -51,9 +54,11 @@ def replace_plaintext(opened: OpenDocument, clear: bytes, clock: Clock = time.ti
     reuse = Reuse(opened, file)
     sealed = seal_all(file, opened.data_key, reuse.kept)
     edits = [*edits_of(opened.file, file, reuse, sealed), *place_block(opened.file, file)]
-    return finish(
-        file.format, document.splice(edits), opened.recovered, clock, expected=clear_values(document)
-    )
+    source = document.splice(edits)
+    if source == opened.document.source:
+        # Another spelling of the same values, quotes for instance, that a sealed text does not show.
+        return source
+    return finish(file.format, source, opened.recovered, clock, expected=clear_values(document))
 
 
 def _replace_binary(opened: OpenDocument, clear: bytes, clock: Clock) -> bytes:
@@ -99,10 +104,13 @@ def set_value(
     index = _index(file, stored)
     if index is not None and isinstance(value, Scalar):
         edits = _set_leaf(opened, index, (value.kind, value.plain))
-        return finish(file.format, file.document.splice(edits), opened.recovered, clock)
+        return finish(file.format, file.document.splice(edits), opened.recovered, clock, before=opened)
+    if file.format in _PATHS_AS_GIVEN and not file.selection.of_comments:
+        edits, _ = _put(file, stored, _sealed_node(file, stored, value, opened.data_key))
+        return finish(file.format, file.document.splice(edits), opened.recovered, clock, before=opened)
     edits, target = _put(file, stored, value)
     source = _sealed_below(file, file.document.splice(edits), target, opened)
-    return finish(file.format, source, opened.recovered, clock)
+    return finish(file.format, source, opened.recovered, clock, before=opened)
 
 
 def _holds(opened: OpenDocument, path: TreePath, value: Node) -> bool:
@@ -170,6 +178,30 @@ def _length(file: SopsFile, path: TreePath) -> int:
     return 1 + max((place for place in places if isinstance(place, int)), default=-1)
 
 
+def _sealed_node(file: SopsFile, path: TreePath, node: Node, key: Sensitive) -> Node:
+    """Seal what the document's rule encrypts of a tree that is to stand at ``path``."""
+    if isinstance(node, Map):
+        return Map(
+            [
+                entry
+                if isinstance(entry, Comment)
+                else (entry[0], _sealed_node(file, (*path, entry[0]), entry[1], key))
+                for entry in node.entries
+            ]
+        )
+    if isinstance(node, List):
+        return List(
+            [
+                item if isinstance(item, Comment) else _sealed_node(file, (*path, place), item, key)
+                for place, item in enumerate(node.items)
+            ]
+        )
+    value = (node.kind, node.plain)
+    if not needs_sealing(value) or not file.selection.encrypts(path):
+        return node
+    return Scalar(LeafKind.STRING, seal(Leaf(path, LeafKind.STRING, Span(0, 0), b""), value, key))
+
+
 def _sealed_below(file: SopsFile, source: bytes, target: TreePath, opened: OpenDocument) -> bytes:
     """Seal what was just put at ``target`` in clear."""
     changed = SopsFile(file.format, file.codec.read(source), file.metadata)
@@ -203,7 +235,7 @@ def unset_value(
         shown = format_tree_path(path).encode("unicode_escape").decode("ascii")
         raise NotFound(Code.NOT_FOUND, f"nothing at '{shown}'")
     source = file.document.splice(file.codec.remove(file.document, stored))
-    return finish(file.format, source, opened.recovered, clock)
+    return finish(file.format, source, opened.recovered, clock, before=opened)
 
 
 __all__ = ["replace_plaintext", "set_value", "unset_value"]

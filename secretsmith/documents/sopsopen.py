@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from secretsmith.crypto.mac import DocumentMac
-from secretsmith.crypto.valuecipher import open_sealed, parse_sealed
+from secretsmith.crypto.valuecipher import ValueKey, open_sealed, parse_sealed
 from secretsmith.documents.format import Format
 from secretsmith.documents.naming import stored_path
 from secretsmith.documents.node import Value
@@ -70,12 +70,29 @@ def open_document(
     return open_values(file, recover(file.metadata, open_age, open_pgp), ignore_mac=ignore_mac)
 
 
-def open_values(file: SopsFile, recovered: Recovered, *, ignore_mac: bool = False) -> OpenDocument:
-    """Decrypt every value with a data key at hand. Raises as :func:`open_document`."""
+def open_values(
+    file: SopsFile, recovered: Recovered, *, ignore_mac: bool = False, before: OpenDocument | None = None
+) -> OpenDocument:
+    """Decrypt every value with a data key at hand. Raises as :func:`open_document`.
+
+    ``before`` is another state of the document, opened with the same key: a text that has not changed, nor
+    its place, is not decrypted a second time.
+    """
     values: list[Value] = []
     warnings: list[str] = []
-    for index in range(len(file.document.leaves)):
-        value, remark = _open_leaf(file, index, recovered.data_key)
+    key = ValueKey(recovered.data_key)
+    known = _known(before, recovered)
+    for index, leaf in enumerate(file.document.leaves):
+        old = known.get(leaf.plain)
+        if (
+            before is not None
+            and old is not None
+            and file.encrypted[index]
+            and before.document.leaves[old].path == leaf.path
+        ):
+            values.append(before.values[old])
+            continue
+        value, remark = _open_leaf(file, index, key)
         values.append(value)
         if remark:
             warnings.append(f"a comment in '{_place(file, index)}' {remark}")
@@ -84,6 +101,17 @@ def open_values(file: SopsFile, recovered: Recovered, *, ignore_mac: bool = Fals
     else:
         _check_mac(file, values, recovered.data_key)
     return OpenDocument(file, recovered, tuple(values), tuple(warnings))
+
+
+def _known(before: OpenDocument | None, recovered: Recovered) -> dict[bytes, int]:
+    """Give the numbers of the opened values of ``before`` by their sealed text; no two should be equal."""
+    if before is None or before.recovered is not recovered or before.warnings:
+        return {}
+    return {
+        leaf.plain: index
+        for index, leaf in enumerate(before.document.leaves)
+        if before.values[index][1] is not leaf.plain and before.values[index][1] != leaf.plain
+    }
 
 
 def open_one(
@@ -105,7 +133,7 @@ def open_one(
     """
     file = read_sops(format, source)
     index = leaf_number(file, path)
-    return _open_leaf(file, index, recover(file.metadata, open_age, open_pgp).data_key)[0]
+    return _open_leaf(file, index, ValueKey(recover(file.metadata, open_age, open_pgp).data_key))[0]
 
 
 def leaf_number(file: SopsFile, path: TreePath) -> int:
@@ -134,7 +162,7 @@ _IN_CLEAR = "should be encrypted and is not"
 _MOVED = "was moved by sops, which cannot open it any more: secretsmith rotate FILE seals it again"
 
 
-def _open_leaf(file: SopsFile, index: int, key: Sensitive) -> tuple[Value, str]:
+def _open_leaf(file: SopsFile, index: int, key: ValueKey) -> tuple[Value, str]:
     """Give a leaf's value, and what is to be said of a comment."""
     leaf = file.document.leaves[index]
     if not file.encrypted[index] or leaf.kind is LeafKind.NULL or not leaf.plain:
@@ -148,9 +176,11 @@ def _open_leaf(file: SopsFile, index: int, key: Sensitive) -> tuple[Value, str]:
     if leaf.kind is not LeafKind.STRING:
         raise _unsealed(file, index, Code.CIPHERTEXT, "it should be encrypted and is not")
     try:
-        sealed = parse_sealed(leaf.plain.decode("utf-8", "replace"))
-        kind = LeafKind(sealed.kind)
-        return (kind, canonical(kind, open_sealed(sealed, key, aad_of(leaf)))), ""
+        name, plain = key.open(leaf.plain, aad_of(leaf))
+        if name == "str":
+            return (LeafKind.STRING, plain), ""
+        kind = LeafKind(name)
+        return (kind, canonical(kind, plain)), ""
     except IntegrityFailure as failure:
         code, reason = failure.code, failure.message
     raise _unsealed(file, index, code, reason)
@@ -160,29 +190,30 @@ def _unsealed(file: SopsFile, index: int, code: Code, reason: str) -> IntegrityF
     return IntegrityFailure(code, f"'{_place(file, index)}': {reason}")
 
 
-def _open_comment(file: SopsFile, index: int, key: Sensitive) -> tuple[bytes | None, bool]:
+def _open_comment(file: SopsFile, index: int, key: ValueKey) -> tuple[bytes | None, bool]:
     """Open a comment, also one that sops has moved, out of or into what stands next to it; says if it has.
 
     sops seals a comment where it reads it, and may then write it where it reads it as part of something else
     (sops issue 1068). It can only be read with the keys of its old place.
     """
     leaf = file.document.leaves[index]
+    own = aad_of(leaf)
     try:
-        sealed = parse_sealed(leaf.plain.decode("utf-8", "replace"))
-    except IntegrityFailure:
-        return None, False
+        return key.open(leaf.plain, own)[1], False
+    except IntegrityFailure as failure:
+        if failure.code is not Code.MAC:
+            return None, False
     for aad in _nearby(file, index):
         try:
-            return open_sealed(sealed, key, aad), aad != aad_of(leaf)
+            return key.open(leaf.plain, aad)[1], True
         except IntegrityFailure:
             continue
     return None, False
 
 
 def _nearby(file: SopsFile, index: int) -> Iterator[bytes]:
-    """Give the places a comment may have come from: its own, those around it, and around what comes before it."""
+    """Give the places a comment may have come from: those around it, and around what comes before it."""
     leaf = file.document.leaves[index]
-    yield aad_of(leaf)
     before = file.document.leaves[max(0, index - 1)]
     places = [leaf.path[:depth] for depth in range(len(leaf.path) - 1, -1, -1)]
     places += [before.path[:depth] for depth in range(len(before.path) - 1, -1, -1)]

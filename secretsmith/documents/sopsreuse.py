@@ -106,14 +106,23 @@ def edits_of(old: SopsFile, new: SopsFile, reuse: Reuse, sealed: Mapping[int, by
             edits.append(_comment_edit(old, new, leaf, text, before))
             continue
         style = reuse.styles.get(index, before)
-        if style is not None and (written := _as_before(old, old.document.leaves[style], text)) is not None:
+        model = None if style is None else old.document.leaves[style]
+        # In brackets a sealed text needs quotes, which it did not have in lines of its own.
+        if model is not None and _in_brackets(old, model) is not _in_brackets(new, leaf):
+            model = None
+        if model is not None and (written := _as_before(model, text)) is not None:
             edits.append(Edit(leaf.span, written))
         else:
             edits.append(Edit(leaf.span, new.codec.scalar(new.document, leaf, LeafKind.STRING, text)))
     return edits
 
 
-def _as_before(old: SopsFile, leaf: Leaf, text: bytes) -> bytes | None:
+def _in_brackets(file: SopsFile, leaf: Leaf) -> bool:
+    container = file.document.container(leaf.path[:-1], leaf.document)
+    return container is not None and container.style == "flow"
+
+
+def _as_before(leaf: Leaf, text: bytes) -> bytes | None:
     """Write a sealed text as another one was written, if that took one line."""
     if b"\n" in leaf.raw or leaf.raw.count(leaf.plain) != 1 or not leaf.plain.startswith(b"ENC["):
         return None

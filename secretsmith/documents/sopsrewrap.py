@@ -95,6 +95,7 @@ def rewrap(
     *,
     threshold: int | None = None,
     keep_data_key: bool = False,
+    dropping: bool = False,
     clock: Clock = time.time,
     interaction: Interaction | None = None,
 ) -> bytes:
@@ -103,7 +104,8 @@ def rewrap(
     Nothing to change gives the same bytes. Readers that are only added change the metadata block: no value
     is opened, the others' stanzas stay. Otherwise there is a new data key, and every sealed text, the MAC and
     the time change, and nothing else; unless ``keep_data_key``: then a reader who was removed, and kept a copy
-    of his stanza, still opens whatever is written later.
+    of his stanza, still opens whatever is written later. ``dropping``: ``file`` comes from
+    :func:`without_services`, so that there is something to change in any case, as if readers were removed.
 
     Raises:
         RefusedInput: RECIPIENT_MISSING for a group that would be empty; UNSUPPORTED when keys that are not
@@ -112,9 +114,9 @@ def rewrap(
     """
     require_writable(file)
     change = change_of(file.metadata, groups, threshold)
-    if not change:
+    if not change and not dropping:
         return file.document.source
-    if change.needs_new_key and not keep_data_key:
+    if (change.needs_new_key or dropping) and not keep_data_key:
         return rotate(
             open_values(file, recovered),
             groups=groups,
@@ -134,6 +136,15 @@ def rewrap(
     out = file.document.splice(metadata_edits(file, metadata))
     _require_metadata(file, out, metadata)
     return out
+
+
+def without_services(file: SopsFile) -> SopsFile:
+    """Give the document without the entries of key services other than age, to be rewrapped so."""
+    groups = tuple(
+        replace(group, foreign={name: entries for name, entries in group.foreign.items() if not entries})
+        for group in file.metadata.groups
+    )
+    return replace(file, metadata=replace(file.metadata, groups=groups))
 
 
 def _require_metadata(file: SopsFile, out: bytes, metadata: Metadata) -> None:
@@ -222,4 +233,4 @@ def rotate(
     return checked(file.format, out, Recovered(key), opened.values)
 
 
-__all__ = ["Change", "change_of", "rewrap", "rotate"]
+__all__ = ["Change", "change_of", "rewrap", "rotate", "without_services"]

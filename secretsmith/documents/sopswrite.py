@@ -107,21 +107,42 @@ def finish(
     clock: Clock = time.time,
     *,
     expected: Iterable[Value] | None = None,
+    before: OpenDocument | None = None,
 ) -> bytes:
     """Renew MAC and time of a document whose values have changed, and give its final text.
 
     Every value is read back first: a document that does not open again, or holds something else than
-    ``expected``, is not given to anybody.
+    ``expected``, is not given to anybody. Comments of ``before``, the document that it was, that belong to
+    another mapping or list by now are sealed for that: nobody could open them otherwise.
 
     Raises:
         SecretsmithError: ERROR, which is a bug.
     """
     file = read_sops(format, source)
-    opened = _read_back(file, recovered)
+    moved = [] if before is None else _moved_comments(before, file)
+    if moved:
+        file = read_sops(format, file.document.splice(moved))
+    opened = _read_back(file, recovered, before=before)
     if expected is not None and not same_values(opened.values, expected):
         raise _unreadable()
     metadata = stamped(file, opened.values, recovered.data_key, clock)
     return file.document.splice(stamp_edits(file, metadata))
+
+
+def _moved_comments(before: OpenDocument, file: SopsFile) -> list[Edit]:
+    """Seal anew the comments next to a change that have another place by it, as sops reads the text."""
+    known = {
+        leaf.raw: (aad_of(leaf), value)
+        for leaf, value in zip(before.document.leaves, before.values, strict=True)
+        if leaf.kind is LeafKind.COMMENT and leaf.plain.startswith(SEALED) and value[1] != leaf.plain
+    }
+    edits = []
+    for index, leaf in enumerate(file.document.leaves if known else ()):
+        if leaf.kind is LeafKind.COMMENT and leaf.raw in known:
+            aad, value = known[leaf.raw]
+            if aad != aad_of(leaf):
+                edits.append(sealed_edit(file, index, seal(leaf, value, before.data_key)))
+    return edits
 
 
 def checked(format: Format, source: bytes, recovered: Recovered, expected: Iterable[Value]) -> bytes:  # noqa: A002
@@ -132,9 +153,11 @@ def checked(format: Format, source: bytes, recovered: Recovered, expected: Itera
     return source
 
 
-def _read_back(file: SopsFile, recovered: Recovered, *, ignore_mac: bool = True) -> OpenDocument:
+def _read_back(
+    file: SopsFile, recovered: Recovered, *, ignore_mac: bool = True, before: OpenDocument | None = None
+) -> OpenDocument:
     try:
-        return open_values(file, recovered, ignore_mac=ignore_mac)
+        return open_values(file, recovered, ignore_mac=ignore_mac, before=before)
     except IntegrityFailure as failure:
         raise _unreadable(f": {failure.message}") from None
 

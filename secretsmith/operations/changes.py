@@ -108,7 +108,7 @@ def _could_read(project: Project, path: str) -> set[str]:
     """Name whose keys the file holds; where the file does not say, whoever should read it counts as well."""
     readers = set(wanted_by(project, path).names)
     try:
-        _, present = quick_drift(project, path)
+        present = quick_drift(project, path).present
     except SecretsmithError:
         return readers  # a damaged file may have been sound in an earlier commit
     owners = {use.principal for key in present.keys for use in project.registry.key_owner(key)}

@@ -6,15 +6,23 @@ is reported as such, not passed over.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Sequence
 
-from secretsmith.documents.format import Format, format_of, looks_encrypted
+from secretsmith.documents.format import format_of, looks_encrypted
 from secretsmith.errors import Code, SecretsmithError
 from secretsmith.findings import Finding
-from secretsmith.operations.managed import managed_files, unruled_files
-from secretsmith.operations.readers import names_of, quick_drift, read_sealed
-from secretsmith.policy.drift import Present, compare
-from secretsmith.policy.resolve import Wanted
+from secretsmith.operations.exportsops import stale_config
+from secretsmith.operations.keygroups import DocumentReaders, service_names
+from secretsmith.operations.managed import kept_texts, managed_files, unruled_files
+from secretsmith.operations.readers import (
+    Judged,
+    judge_sealed,
+    names_of,
+    quick_drift,
+    read_sealed,
+    refuse_grouped_age,
+)
 from secretsmith.project import REGISTRY_NAME, Project
 from secretsmith.store.git import ignored, in_git, tracked
 
@@ -22,16 +30,25 @@ from secretsmith.store.git import ignored, in_git, tracked
 def check(project: Project, paths: Sequence[str] = (), *, deep: bool = False) -> tuple[Finding, ...]:
     """Look at the secrets (or those of ``paths``) and, without ``paths``, at the registry, the lock and git.
 
-    ``deep`` reads every file instead of trusting the stat index and the lock.
+    ``deep`` reads every file instead of trusting the stat index and the lock, and opens those that the identities here
+    open, to check them as a whole.
     """
     found: list[Finding] = []
     files = list(managed_files(project, paths))
     for path in files:
         found.extend(_check_file(project, path, deep=deep))
+    if deep:
+        # Here, not above: a check without keys must not pay for what opens files.
+        from secretsmith.operations.deepcheck import deep_findings
+
+        found.extend(deep_findings(project, files))
     if not paths:
         found.extend(_check_unruled(project))
+        found.extend(_check_kept_texts(project))
         found.extend(_check_lock(project))
         found.extend(_check_registry(project))
+        if (stale := stale_config(project)) is not None:
+            found.append(stale)
         found.extend(_check_git(project, files))
     project.index.save()
     return tuple(found)
@@ -39,15 +56,14 @@ def check(project: Project, paths: Sequence[str] = (), *, deep: bool = False) ->
 
 def _check_file(project: Project, path: str, *, deep: bool) -> Iterator[Finding]:
     try:
-        if deep:
-            sealed = read_sealed(project, path)
-            wanted, present = sealed.wanted, sealed.present
-        else:
-            wanted, present = quick_drift(project, path)
+        judged = judge_sealed(project, read_sealed(project, path)) if deep else quick_drift(project, path)
+        refuse_grouped_age(path, judged.wanted)
     except SecretsmithError as error:
         yield _unreadable(project, path, error)
         return
-    yield from _check_readers(project, path, wanted, present)
+    yield from _check_readers(project, path, judged)
+    if judged.readers is not None:
+        yield from _check_document(project, path, judged.readers)
     entry = project.lock.files.get(path)
     if entry is not None and entry.key_exposed:
         yield Finding(
@@ -70,12 +86,17 @@ def _unreadable(project: Project, path: str, error: SecretsmithError) -> Finding
             "error",
             path,
             "is not encrypted",
-            f"take it out of git and its history, change the value, then: secretsmith set {path}",
+            f"{_encrypt(path)}; if it was ever committed or pushed, change the values, too",
         )
     return Finding(error.code, "error", path, error.message, error.hints[0] if error.hints else "")
 
 
-def _check_readers(project: Project, path: str, wanted: Wanted, present: Present) -> Iterator[Finding]:
+def _encrypt(path: str) -> str:
+    return f"secretsmith encrypt --in-place {shlex.quote(path)}"
+
+
+def _check_readers(project: Project, path: str, judged: Judged) -> Iterator[Finding]:
+    wanted, present, drift = judged.wanted, judged.present, judged.drift
     if present.unknown:
         yield Finding(
             Code.RECIPIENT_EXTRA,
@@ -92,7 +113,6 @@ def _check_readers(project: Project, path: str, wanted: Wanted, present: Present
             "no rule says who reads it, so it is for admins only",
             f"secretsmith grant '{path}' --to WHO",
         )
-    drift = compare(wanted, present)
     if drift.add:
         names = ", ".join(names_of(project, drift.add))
         message = f"{names} should read it and cannot"
@@ -101,6 +121,8 @@ def _check_readers(project: Project, path: str, wanted: Wanted, present: Present
         names = ", ".join(_removed(project, key) for key in sorted(drift.remove))
         message = f"{names} should not read it and can"
         yield Finding(Code.DRIFT, "error", path, message, _rekey(path))
+    if judged.regrouped:
+        yield Finding(Code.DRIFT, "error", path, "its key groups are not those of its rule", _rekey(path))
     if not drift and present.basis == "assumed":
         yield Finding(
             Code.ASSUMED,
@@ -111,9 +133,34 @@ def _check_readers(project: Project, path: str, wanted: Wanted, present: Present
         )
 
 
+def _check_document(project: Project, path: str, readers: DocumentReaders) -> Iterator[Finding]:
+    if readers.kept:
+        said = [f"has {len(readers.groups)} key groups, {readers.threshold} needed, that no rule describes"]
+        if readers.missing:
+            names = ", ".join(names_of(project, readers.missing))
+            said.append(f"{names} should read it and cannot")
+        if readers.stuck:
+            names = ", ".join(_removed(project, key) for key in readers.stuck)
+            said.append(f"{names} should not read it, and is all that one of its groups has")
+        yield Finding(
+            Code.KEY_GROUPS,
+            "warning",
+            path,
+            "; ".join(said),
+            f"in its rule in {REGISTRY_NAME}: key_groups = [[…], […]], shamir_threshold = {readers.threshold}",
+        )
+    if readers.left:
+        yield Finding(
+            Code.KEY_SERVICE,
+            "info",
+            path,
+            f"is also encrypted under {service_names(readers.left)}, which the registry knows nothing of",
+            f"to age keys alone: {_rekey(path, ' --drop-unknown')}",
+        )
+
+
 def _rekey(path: str, option: str = "") -> str:
-    # Documents of sops are judged here and not yet written: sops gives them the recipients of its own .sops.yaml.
-    return f"secretsmith rekey {path}{option}" if format_of(path) is Format.AGE else f"sops updatekeys {path}"
+    return f"secretsmith rekey {path}{option}"
 
 
 def _removed(project: Project, key: str) -> str:
@@ -128,6 +175,17 @@ def _check_unruled(project: Project) -> Iterator[Finding]:
     for path in unruled_files(project):
         yield Finding(
             Code.NO_RULE, "warning", path, "no rule says who reads it", f"secretsmith grant '{path}' --to WHO"
+        )
+
+
+def _check_kept_texts(project: Project) -> Iterator[Finding]:
+    for path in kept_texts(project):
+        yield Finding(
+            Code.KEPT_TEXT,
+            "info",
+            path,
+            "is your text from an edit that could not be stored; no rule is applied to it",
+            f"secretsmith show {path}, then: secretsmith rm {path}",
         )
 
 

@@ -1,4 +1,4 @@
-"""``edit``: a value in the user's editor, in memory only, and back without ever losing what the user typed."""
+"""``edit``: a value, or a document in clear, in the user's editor, in memory only, and back without losing what was typed."""
 
 from __future__ import annotations
 
@@ -9,11 +9,19 @@ from dataclasses import dataclass
 from secretsmith.crypto.publickey import Form, PublicKey
 from secretsmith.documents.format import Format
 from secretsmith.documents.seal import seal_value
-from secretsmith.errors import SecretsmithError
+from secretsmith.errors import Conflict, RefusedInput, SecretsmithError
 from secretsmith.operations.editor import Editor, choose_editor, ending_signals, run_editor
 from secretsmith.operations.locate import SUFFIX
 from secretsmith.operations.readers import sealing_recipients
 from secretsmith.operations.show import open_sealed
+from secretsmith.operations.write_document import (
+    Change,
+    DocumentWrite,
+    clear_text,
+    open_document,
+    store_document,
+    with_text,
+)
 from secretsmith.operations.write_value import PreparedWrite, Written, store_value
 from secretsmith.project import MAX_SECRET_BYTES, Project
 from secretsmith.sensitive import Sensitive
@@ -42,6 +50,7 @@ def edit_secret(
 ) -> Edited:
     """Open the value of ``prepared`` (empty for a new path) in the editor of ``environ`` and store what comes back.
 
+    A document is edited as its text in clear. A text that cannot be read goes back to the editor if the person says so.
     The plaintext is only ever in a private folder on a tmpfs, which is gone when this returns or raises, signals included.
     ``before_editor`` is told which editor is about to run.
 
@@ -51,10 +60,11 @@ def edit_secret(
         RefusedInput: NO_TMPFS.
     """
     environ = project.environ if environ is None else environ
+    if prepared.is_document:
+        write = open_document(project, prepared)
+        return _edit_document(project, write, _chosen(environ, before_editor), environ)
     old = open_sealed(project, prepared.sealed) if prepared.sealed is not None else None
-    editor = choose_editor(environ)
-    if before_editor is not None:
-        before_editor(editor)
+    editor = _chosen(environ, before_editor)
     typed = _in_editor(editor, _scratch_name(prepared.path), old or Sensitive(b""), environ)
     notes: list[str] = []
     value = typed if keep_newline else without_added_newline(old, typed)
@@ -67,6 +77,43 @@ def edit_secret(
     except SecretsmithError as error:
         raise error.with_hints(_kept_hint(project, prepared, value)) from None
     return Edited(prepared.path, written, tuple(notes))
+
+
+def _chosen(environ: Mapping[str, str], before_editor: Callable[[Editor], None] | None) -> Editor:
+    editor = choose_editor(environ)
+    if before_editor is not None:
+        before_editor(editor)
+    return editor
+
+
+def _edit_document(
+    project: Project, write: DocumentWrite, editor: Editor, environ: Mapping[str, str]
+) -> Edited:
+    path = write.prepared.path
+    old = clear_text(write)
+    typed = _in_editor(editor, os.path.basename(path), old, environ)
+    try:
+        while typed != old and (write.opened is not None or typed.expose().strip()):
+            change = _read_back(project, write, typed)
+            if change is not None:
+                return Edited(path, store_document(project, write, change))
+            typed = _in_editor(editor, os.path.basename(path), typed, environ)
+    except SecretsmithError as error:
+        raise error.with_hints(_kept_hint(project, write.prepared, typed)) from None
+    return Edited(path, None, _unchanged_notes(path, editor))
+
+
+def _read_back(project: Project, write: DocumentWrite, typed: Sensitive) -> Change | None:
+    """Read the document that was typed; None when it cannot be, and the person wants to go on with it in the editor."""
+    try:
+        return with_text(write, typed)
+    except (RefusedInput, Conflict) as error:
+        again = f"{error.message}; back to the editor?"
+        if project.interaction.available and project.interaction.confirm(
+            again, flag="a text that can be read"
+        ):
+            return None
+        raise
 
 
 def without_added_newline(old: Sensitive | None, typed: Sensitive) -> Sensitive:

@@ -12,7 +12,6 @@ from secretsmith.errors import Code, NotFound, SecretsmithError
 from secretsmith.operations.locate import SUFFIXES, similar_names
 from secretsmith.operations.managed import managed_files, unruled_files
 from secretsmith.operations.readers import names_of, quick_drift
-from secretsmith.policy.drift import compare
 from secretsmith.project import Project
 
 
@@ -67,16 +66,19 @@ def _below(project: Project, files: Sequence[str], text: str, cwd: Path) -> list
 
 def _listed(project: Project, path: str, *, managed: bool) -> Listed:
     try:
-        wanted, present = quick_drift(project, path)
+        judged = quick_drift(project, path)
     except SecretsmithError as error:
         # One damaged file must not hide the others; what a listing cannot judge it does not call fine.
         return Listed(path, format_of(path), (), (), error.code is not Code.UNSUPPORTED, error.message)
     return Listed(
         path,
         format_of(path),
-        wanted.names if managed else (),
-        (*names_of(project, present.keys), *(f"unknown:{key}" for key in present.unknown)),
-        bool(compare(wanted if managed else None, present)),
+        judged.wanted.names if managed else (),
+        (
+            *names_of(project, judged.present.keys),
+            *(f"unknown:{key}" for key in judged.present.unknown),
+        ),
+        judged.drifts if managed else bool(judged.present.unknown),
     )
 
 

@@ -1,13 +1,20 @@
-"""Which files of a repository are secrets: those below the secrets folder that a rule names or that we wrote."""
+"""Which files of a repository are secrets: those below the secrets folder that a rule names or that we wrote.
+
+The text that a failed edit leaves beside a file is none: it is for whoever typed it and the admins, whatever the rules say,
+until it is looked at and removed.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 
 from secretsmith.errors import Code, NotFound
 from secretsmith.policy.resolve import wanted_readers
 from secretsmith.project import Project
 from secretsmith.store.walk import list_secret_files
+
+_KEPT = re.compile(r".\.rej[0-9]*\.age\Z")
 
 
 def managed_files(project: Project, paths: Sequence[str] = ()) -> Iterator[str]:
@@ -39,13 +46,27 @@ def managed_files(project: Project, paths: Sequence[str] = ()) -> Iterator[str]:
 
 def is_managed(project: Project, path: str) -> bool:
     """Say whether ``path`` is a secret: in the lock, or named by a rule."""
-    return path in project.lock.files or wanted_readers(project.registry, path) is not None
+    if path in project.lock.files:
+        return True
+    return not is_kept_text(path) and wanted_readers(project.registry, path) is not None
+
+
+def is_kept_text(path: str) -> bool:
+    """Say whether ``path`` is named as the text of a failed edit is: ``NAME.rej.age``, ``NAME.rej1.age``."""
+    return _KEPT.search(path) is not None
+
+
+def kept_texts(project: Project) -> Iterator[str]:
+    """Yield the texts of failed edits, as paths relative to the root."""
+    for path in list_secret_files(project.root, project.registry.secrets):
+        if is_kept_text(path) and path not in project.lock.files:
+            yield path
 
 
 def unruled_files(project: Project) -> Iterator[str]:
     """Yield files below the secrets folder that look like secrets and that no rule names and we did not write."""
     for path in list_secret_files(project.root, project.registry.secrets):
-        if path.endswith(".age") and not is_managed(project, path):
+        if path.endswith(".age") and not is_kept_text(path) and not is_managed(project, path):
             yield path
 
 
@@ -53,4 +74,4 @@ def _below(name: str, paths: Sequence[str]) -> bool:
     return any(path == "." or name == path or name.startswith(f"{path}/") for path in paths)
 
 
-__all__ = ["is_managed", "managed_files", "unruled_files"]
+__all__ = ["is_kept_text", "is_managed", "kept_texts", "managed_files", "unruled_files"]

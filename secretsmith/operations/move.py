@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from secretsmith.errors import SecretsmithError
+from secretsmith.operations.carry import moving, place_document, refuse_format
+from secretsmith.operations.keygroups import document_readers
 from secretsmith.operations.readers import (
     describe_change,
     found_entry,
@@ -25,7 +27,8 @@ from secretsmith.project import Project, WriteSession, writing
 class Move:
     """A planned move. ``drift`` is how the readers differ from those that the rules of ``target`` want.
 
-    ``change`` says it in names, "" when nothing differs; ``ruled`` is whether any rule names ``target``.
+    ``change`` says it in names, "" when nothing differs; ``ruled`` is whether any rule names ``target``; ``regrouped``
+    whether its rule wants other key groups.
     """
 
     source: str
@@ -34,6 +37,12 @@ class Move:
     drift: Drift
     change: str
     ruled: bool
+    regrouped: bool = False
+
+    @property
+    def drifts(self) -> bool:
+        """Whether a rekey at the new path would change anything."""
+        return bool(self.drift) or self.regrouped
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +57,25 @@ class Moved:
 
 
 def plan_move(project: Project, source: str, target: str) -> Move:
-    """Say what moving ``source`` to ``target`` (relative to the root, ``target`` is free) means for its readers."""
+    """Say what moving ``source`` to ``target`` (relative to the root, ``target`` is free) means for its readers.
+
+    Raises:
+        RefusedInput: FORMAT, the target would be read as another format; key groups of its rule that cannot be.
+    """
+    refuse_format(source, target)
     sealed = read_sealed(project, source)
     wanted = wanted_by(project, target)
-    drift = compare(wanted, sealed.present)
+    drift, regrouped = compare(wanted, sealed.present), False
+    if sealed.sops is not None:
+        try:
+            readers = document_readers(project, sealed, wanted=wanted)
+        except SecretsmithError as error:
+            raise error.at(target) from None
+        drift, regrouped = readers.drift, readers.regrouped
     change = describe_change(project, drift.add, drift.remove, drift.unknown)
-    return Move(source, target, sealed.digest, drift, change, bool(wanted.rules))
+    if regrouped:
+        change = "; ".join(part for part in (change, "other key groups") if part)
+    return Move(source, target, sealed.digest, drift, change, bool(wanted.rules), regrouped)
 
 
 def move_secret(project: Project, move: Move, *, rekey: bool, accept: Sequence[str] = ()) -> Moved:
@@ -65,7 +87,7 @@ def move_secret(project: Project, move: Move, *, rekey: bool, accept: Sequence[s
         Conflict: CHANGED, the source changed or the target appeared.
         SecretsmithError: with ``rekey``, whatever keeps the value from being opened or written.
     """
-    if rekey and move.drift:
+    if rekey and move.drifts:
         return _move_rekeyed(project, move, accept)
     with writing(project) as session:
         refuse_changed(session.project, move.source, move.digest)
@@ -76,7 +98,7 @@ def move_secret(project: Project, move: Move, *, rekey: bool, accept: Sequence[s
         _leave(session, move)
         session.created.append(move.target)
         session.commit()
-    outcome: Literal["same", "drifts"] = "drifts" if move.drift else "same"
+    outcome: Literal["same", "drifts"] = "drifts" if move.drifts else "same"
     notes = (*_notes(project, move, rekeyed=False), *session.notes)
     return Moved(move.source, move.target, outcome, move.change, notes)
 
@@ -84,7 +106,6 @@ def move_secret(project: Project, move: Move, *, rekey: bool, accept: Sequence[s
 def _move_rekeyed(project: Project, move: Move, accept: Sequence[str]) -> Moved:
     sealed = read_sealed(project, move.source)
     refuse_injection(move.source, sealed.present, drop_unknown=False)
-    value = open_sealed(project, sealed)
     prepared = prepare_write(project, move.target, accept=accept)
 
     def leave(session: WriteSession) -> None:
@@ -93,7 +114,12 @@ def _move_rekeyed(project: Project, move: Move, accept: Sequence[str]) -> Moved:
         _leave(session, move)
         session.lock = session.lock.with_file(move.target, entry)
 
-    written = store_value(project, prepared, value, like=sealed, also=leave)
+    if sealed.sops is None:
+        value = open_sealed(project, sealed)
+        written = store_value(project, prepared, value, like=sealed, also=leave)
+    else:
+        make = moving(project, sealed)
+        written = place_document(project, prepared, sealed, make, new_key=False, accept=accept, also=leave)
     return Moved(
         move.source,
         move.target,
@@ -116,8 +142,6 @@ def _notes(project: Project, move: Move, *, rekeyed: bool) -> tuple[str, ...]:
         readers = next(rule.readers for rule in project.registry.rules if rule.pattern == move.source)
         revoke = f"secretsmith revoke {shlex.quote(move.source)} --from {','.join(readers)}"
         notes.append(f"the rule of {move.source} names only the old path: {revoke}")
-    if os.path.splitext(move.source)[1] != os.path.splitext(move.target)[1]:
-        notes.append(f"{move.target} has another suffix, and is read by what its suffix says")
     return tuple(notes)
 
 

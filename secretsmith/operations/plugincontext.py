@@ -83,7 +83,7 @@ class RepositoryContext:
         inside = safe_relative(self.root, path)
         wanted = wanted_readers(self._project.registry, inside)
         try:
-            present: tuple[str, ...] | None = tuple(sorted(quick_drift(self._project, inside)[1].keys))
+            present: tuple[str, ...] | None = tuple(sorted(quick_drift(self._project, inside).present.keys))
         except (NotFound, RefusedInput):
             # Not there, or nothing that this version can read: what is wrong with the file is for `check` to say.
             present = None

@@ -11,17 +11,22 @@ import hashlib
 import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from secretsmith.crypto.evidence import Evidence
 from secretsmith.crypto.publickey import Form, PublicKey
 from secretsmith.documents.format import Format, format_of
-from secretsmith.documents.seal import evidence
+from secretsmith.documents.seal import document_evidence, evidence, read_document
 from secretsmith.errors import Code, IntegrityFailure, RefusedInput, SecretsmithError
+from secretsmith.operations.keygroups import DocumentReaders, document_drift
 from secretsmith.policy.drift import Drift, Present, compare, form_of, present_readers
 from secretsmith.policy.lock import NO_DIGEST, LockEntry
 from secretsmith.policy.principals import Host
 from secretsmith.policy.resolve import Wanted, unruled_readers, wanted_readers
 from secretsmith.project import Project, WriteSession
+
+if TYPE_CHECKING:
+    from secretsmith.documents.sopsfile import SopsFile
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +34,7 @@ class SealedFile:
     """A secret as it lies on the disk, with what can be known of its readers without a key.
 
     ``wanted`` are the admins alone when no rule matches (its ``rules`` are empty then). ``form`` is the one that ed25519 keys
-    have in it, None when it names none.
+    have in it, None when it names none. ``sops`` is a sops document as it was read, None for an age file.
     """
 
     path: str
@@ -40,11 +45,38 @@ class SealedFile:
     wanted: Wanted
     present: Present
     form: Form | None
+    sops: SopsFile | None = None
 
     @property
     def drift(self) -> Drift:
-        """How ``present`` differs from ``wanted``."""
+        """How ``present`` differs from ``wanted``. What a write of a document changes, :func:`judge_sealed` knows."""
         return compare(self.wanted, self.present)
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What is known of the readers of a secret without a key.
+
+    ``drift`` is what the next write would change, ``regrouped`` whether it would change the key groups. ``readers`` are those
+    of a document that was read, None for an age file and where the lock could speak for it. ``sealed`` is the file, if it
+    was read.
+    """
+
+    wanted: Wanted
+    present: Present
+    drift: Drift
+    readers: DocumentReaders | None = None
+    sealed: SealedFile | None = None
+
+    @property
+    def regrouped(self) -> bool:
+        """Whether the key groups are not those of the rules."""
+        return self.readers is not None and self.readers.regrouped
+
+    @property
+    def drifts(self) -> bool:
+        """Whether the next write would change who reads it, or with whom."""
+        return bool(self.drift) or self.regrouped
 
 
 def read_sealed(project: Project, path: str) -> SealedFile:
@@ -57,13 +89,14 @@ def read_sealed(project: Project, path: str) -> SealedFile:
     digest = hashlib.sha256(data).hexdigest()
     form = format_of(path)
     try:
-        found = evidence(form, data)
+        sops = None if form is Format.AGE else read_document(form, data)
+        found = evidence(form, data) if sops is None else document_evidence(sops)
         wanted = wanted_by(project, path)
     except SecretsmithError as error:
         raise error.at(path) from None
     present = present_readers(project.registry, found, wanted, project.lock.entry_for(path, digest))
     keys_as = form_of(found, project.registry, present)
-    return SealedFile(path, form, data, digest, found, wanted, present, keys_as)
+    return SealedFile(path, form, data, digest, found, wanted, present, keys_as, sops)
 
 
 def found_entry(project: Project, path: str) -> LockEntry:
@@ -73,6 +106,8 @@ def found_entry(project: Project, path: str) -> LockEntry:
     except SecretsmithError:
         return LockEntry(NO_DIGEST)
     proven = sealed.present.basis == "file" and not sealed.present.unknown
+    if sealed.sops is not None:  # else the lock would speak for groups and services that it knows nothing of
+        proven = proven and len(sealed.sops.metadata.groups) == 1 and not sealed.sops.metadata.services
     return LockEntry(sealed.digest, tuple(sorted(sealed.present.keys)) if proven else ())
 
 
@@ -81,13 +116,35 @@ def wanted_by(project: Project, path: str) -> Wanted:
     return wanted_readers(project.registry, path) or unruled_readers(project.registry)
 
 
-def quick_drift(project: Project, path: str) -> tuple[Wanted, Present]:
-    """Judge the readers of ``path``; opens the file only when the lock cannot speak for it."""
+def quick_drift(project: Project, path: str) -> Judged:
+    """Judge the readers of ``path``; opens the file only when the lock cannot speak for it.
+
+    Raises:
+        NotFound, RefusedInput: as :func:`read_sealed` and :func:`judge_sealed`.
+    """
     entry = project.entry_for(path)
     if entry is None:
-        sealed = read_sealed(project, path)
-        return sealed.wanted, sealed.present
-    return wanted_by(project, path), locked_readers(project, entry.recipients)
+        return judge_sealed(project, read_sealed(project, path))
+    wanted = wanted_by(project, path)
+    if wanted.key_groups is not None and format_of(path) is not Format.AGE:
+        return judge_sealed(project, read_sealed(project, path))
+    present = locked_readers(project, entry.recipients)
+    return Judged(wanted, present, compare(wanted, present))
+
+
+def judge_sealed(project: Project, sealed: SealedFile) -> Judged:
+    """Judge the readers of a file that was read.
+
+    Raises:
+        RefusedInput: REG_EMPTY, RULES for key groups of the rules that cannot be.
+    """
+    if sealed.sops is None:
+        return Judged(sealed.wanted, sealed.present, sealed.drift, sealed=sealed)
+    try:
+        readers = document_drift(project, sealed)
+    except SecretsmithError as error:
+        raise error.at(sealed.path) from None
+    return Judged(sealed.wanted, sealed.present, readers.drift, readers, sealed)
 
 
 def locked_readers(project: Project, recipients: Sequence[str]) -> Present:
@@ -124,8 +181,32 @@ def refuse_injection(path: str, present: Present, *, drop_unknown: bool) -> None
     )
 
 
-def refuse_without_admin(project: Project, path: str, wanted: Wanted) -> None:
-    """Stop when no admin could open what is about to be written (NO_ADMIN)."""
+def refuse_grouped_age(path: str, wanted: Wanted) -> None:
+    """Stop for an age file of which the rules want key groups: each reader would open it alone.
+
+    Raises:
+        RefusedInput: KEY_GROUPS.
+    """
+    if wanted.key_groups is None or len(wanted.key_groups) < 2 or format_of(path) is not Format.AGE:
+        return
+    raise RefusedInput(
+        Code.KEY_GROUPS,
+        f"{path}: rule {wanted.rules[0].pattern} wants key groups, which only sops documents have",
+        hints=(
+            "keep the value in a document (a name that ends in .yaml, for instance)",
+            "or give .age files a rule without key_groups",
+        ),
+        path=path,
+    )
+
+
+def refuse_unfit_readers(project: Project, path: str, wanted: Wanted) -> None:
+    """Stop when no admin could open what is about to be written, or each reader what takes several.
+
+    Raises:
+        RefusedInput: NO_ADMIN, KEY_GROUPS.
+    """
+    refuse_grouped_age(path, wanted)
     admins = [user for user in project.registry.users.values() if user.admin and user.reads]
     if any(key.fingerprint in wanted.keys for user in admins for key in user.keys):
         return
@@ -179,20 +260,19 @@ def remember_accepted(project: Project, keys: Iterable[str]) -> None:
 
 
 def verifier(session: WriteSession) -> Callable[[str, bytes], None]:
-    """Return what checks each staged secret as it lies on the disk: a whole file, with the readers that the lock records.
+    """Return what checks each staged secret as it lies on the disk: a whole file, with the readers that were meant.
 
     What it returns raises IntegrityFailure (IO). That the bytes are those meant, the transaction itself sees to.
     """
-    project = session.project
-    entries = {path: entry for path, entry in session.lock.files.items() if path in session.sealed}
+    project, lock, meant = session.project, session.lock, dict(session.sealed)
 
     def verify(path: str, data: bytes) -> None:
-        entry = entries.get(path)
-        if entry is None:
+        if path not in meant:
             return  # registry and lock
         found = evidence(format_of(path), data)
+        entry = lock.files.get(path)
         present = present_readers(project.registry, found, wanted_by(project, path), entry)
-        if present.unknown or present.keys != {*entry.recipients}:
+        if present.unknown or present.keys != meant[path]:
             raise IntegrityFailure(Code.IO, f"{path}: what was written is not what was read back", path=path)
 
     return verify
@@ -226,16 +306,19 @@ def _described(project: Project, key: str) -> str:
 
 
 __all__ = [
+    "Judged",
     "SealedFile",
     "accept_readers",
     "describe_change",
     "found_entry",
+    "judge_sealed",
     "locked_readers",
     "names_of",
     "quick_drift",
     "read_sealed",
+    "refuse_grouped_age",
     "refuse_injection",
-    "refuse_without_admin",
+    "refuse_unfit_readers",
     "remember_accepted",
     "sealing_recipients",
     "verifier",

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import shlex
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from secretsmith.crypto.evidence import Evidence
-from secretsmith.documents.format import Format, format_of
+from secretsmith.documents.format import Format
 from secretsmith.documents.seal import evidence, open_leaf, open_value
 from secretsmith.documents.tree import parse_tree_path
 from secretsmith.errors import CannotDecrypt, Code, RefusedInput, SecretsmithError
@@ -20,10 +20,14 @@ from secretsmith.identities.ring import (
     IdentityRing,
     Tried,
 )
+from secretsmith.operations.fileformat import format_of_sealed
 from secretsmith.operations.readers import SealedFile, names_of, read_sealed
 from secretsmith.project import MAX_SECRET_BYTES, Project
 from secretsmith.sensitive import Sensitive
 from secretsmith.store.atomic import read_file
+
+OpenPgp = Callable[[bytes], Sensitive] | None
+"""What opens PGP messages, None without gpg."""
 
 _LOCKED = {
     LOCKED_NO_TERMINAL: "run this on a terminal, which is asked for the passphrase",
@@ -46,38 +50,54 @@ def show_secret(project: Project, path: str, key: str | None = None) -> Sensitiv
 def open_sealed(project: Project, sealed: SealedFile, key: str | None = None) -> Sensitive:
     """Return the value of a file that was read, or of ``key`` in it. Raises as :func:`show_secret`."""
     try:
-        return _open(sealed.format, sealed.data, project.ring, key)
+        return _open(sealed.format, sealed.data, project.ring, key, project.open_pgp)
     except CannotDecrypt as error:
-        readers = (*names_of(project, sealed.present.keys), *sealed.present.unknown)
-        raise _explained(error, sealed.path, readers, project.ring, _asking(project, sealed)) from None
+        raise explained(project, sealed, error) from None
     except SecretsmithError as error:
         raise error.at(sealed.path) from None
 
 
-def show_file(path: Path, name: str, ring: IdentityRing, key: str | None = None) -> Sensitive:
+def explained(project: Project, sealed: SealedFile, error: CannotDecrypt) -> CannotDecrypt:
+    """Return the same error with who could open the file, what was tried, and what to do next."""
+    readers = (*names_of(project, sealed.present.keys), *sealed.present.unknown)
+    return _explained(error, sealed.path, sealed.format, readers, project.ring, _asking(project, sealed))
+
+
+def show_file(
+    path: Path, name: str, ring: IdentityRing, key: str | None = None, *, open_pgp: OpenPgp = None
+) -> Sensitive:
     """Return the value of any sealed file, without a registry. ``name`` is what messages call it.
+
+    ``open_pgp`` opens stanzas for PGP keys (:func:`secretsmith.identities.pgp.pgp_opener`).
 
     Raises:
         As :func:`show_secret`.
     """
-    # A file of another name is taken for what it most likely is, an age file; the parser says otherwise.
-    form = format_of(path.name)
-    form = Format.AGE if form is Format.BINARY else form
-    _refuse_key(name, form, key)
     data = read_file(path, MAX_SECRET_BYTES)
+    form = format_of_sealed(name, data)
+    _refuse_key(name, form, key)
     try:
-        return _open(form, data, ring, key)
+        return _open(form, data, ring, key, open_pgp)
     except CannotDecrypt as error:
-        raise _explained(error, name, _stanzas(evidence(form, data)), ring, ()) from None
+        raise explained_file(error, name, form, data, ring) from None
     except SecretsmithError as error:
         raise error.at(name) from None
 
 
-def _open(form: Format, data: bytes, ring: IdentityRing, key: str | None) -> Sensitive:
+def explained_file(
+    error: CannotDecrypt, name: str, form: Format, data: bytes, ring: IdentityRing
+) -> CannotDecrypt:
+    """Return the same error with whom the file itself names as readers, and what was tried."""
+    # A document's error names its recipients already.
+    readers = _stanzas(evidence(form, data)) if form is Format.AGE else ()
+    return _explained(error, name, form, readers, ring, ())
+
+
+def _open(form: Format, data: bytes, ring: IdentityRing, key: str | None, open_pgp: OpenPgp) -> Sensitive:
     if key is None:
-        return open_value(form, data, ring.for_data)
+        return open_value(form, data, ring.for_data, open_pgp=open_pgp)
     # One value is opened, not the others: the document's MAC is not looked at.
-    return open_leaf(form, data, parse_tree_path(key), ring.for_data)
+    return open_leaf(form, data, parse_tree_path(key), ring.for_data, open_pgp=open_pgp)
 
 
 def _refuse_key(path: str, form: Format, key: str | None) -> None:
@@ -91,16 +111,21 @@ def _refuse_key(path: str, form: Format, key: str | None) -> None:
 
 
 def _explained(
-    error: CannotDecrypt, path: str, readers: Sequence[str], ring: IdentityRing, then: Sequence[str]
+    error: CannotDecrypt,
+    path: str,
+    form: Format,
+    readers: Sequence[str],
+    ring: IdentityRing,
+    then: Sequence[str],
 ) -> CannotDecrypt:
     hints = [*error.hints]
-    if error.code is Code.NO_IDENTITY:
+    if error.code is Code.NO_IDENTITY and form is Format.AGE:
+        # What a document's error says of its key groups, and of keys that are not age's, stays.
         error = CannotDecrypt(Code.NO_IDENTITY, "none of your private keys opens it")
         hints = []
-    hints += [
-        f"it can be read by: {', '.join(readers) or 'nobody that is known'}",
-        f"tried: {tried_text(ring.trace())}",
-    ]
+    if readers or form is Format.AGE:
+        hints.append(f"it can be read by: {', '.join(readers) or 'nobody that is known'}")
+    hints.append(f"tried: {tried_text(ring.trace())}")
     hints += ["if you have the key: SECRETSMITH_IDENTITY=KEYFILE secretsmith show …", *then]
     return CannotDecrypt(error.code, f"{path}: {error.message}", hints=hints, path=path)
 
@@ -150,4 +175,4 @@ def _stanzas(found: Sequence[Evidence]) -> list[str]:
     )
 
 
-__all__ = ["open_sealed", "show_file", "show_secret", "tried_text"]
+__all__ = ["OpenPgp", "explained", "explained_file", "open_sealed", "show_file", "show_secret", "tried_text"]

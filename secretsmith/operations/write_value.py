@@ -1,7 +1,9 @@
-"""Storing a value: ``set``, and what ``edit``, ``cp`` and ``mv`` share with it.
+"""Storing a value: ``set`` of an age file, and what every write of a secret shares with it.
 
 A write has two halves. :func:`prepare_write` asks every question (who reads a new path, which keys to accept) without holding
-the repository's lock; :func:`store_value` takes the lock, looks again, and writes. What changed in between is refused.
+the repository's lock; :func:`store_value`, or for sops documents
+:func:`secretsmith.operations.write_document.store_document`, takes the lock, looks again, and writes. What changed in
+between is refused.
 """
 
 from __future__ import annotations
@@ -9,37 +11,38 @@ from __future__ import annotations
 import hashlib
 import os
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from pathlib import Path
 
 from secretsmith.crypto.armor import is_armored
-from secretsmith.crypto.publickey import Form
+from secretsmith.crypto.publickey import Form, PublicKey
 from secretsmith.documents.format import Format, format_of
-from secretsmith.documents.seal import open_value, seal_value
-from secretsmith.errors import CannotDecrypt, Code, Conflict, RefusedInput, SecretsmithError
+from secretsmith.documents.seal import seal_value
+from secretsmith.documents.sopsfile import require_writable
+from secretsmith.errors import Code, Conflict, RefusedInput, SecretsmithError
 from secretsmith.interaction import Interaction
+from secretsmith.operations.keygroups import document_readers, keys_of, new_groups, refuse_left_services
 from secretsmith.operations.readers import (
     SealedFile,
     accept_readers,
     describe_change,
     read_sealed,
     refuse_injection,
-    refuse_without_admin,
+    refuse_unfit_readers,
     remember_accepted,
     sealing_recipients,
     verifier,
     wanted_by,
 )
+from secretsmith.operations.settle import settle_value
 from secretsmith.policy.drift import Drift, compare
 from secretsmith.policy.edit import grant
-from secretsmith.policy.lock import Debt, DebtReason
+from secretsmith.policy.keygroups import wanted_groups
 from secretsmith.policy.registry import parse_registry
 from secretsmith.policy.resolve import Wanted, unruled_readers, wanted_readers
 from secretsmith.project import REGISTRY_NAME, Project, WriteSession, writing
 from secretsmith.sensitive import Sensitive
-
-_KEY_LOST: Final[frozenset[DebtReason]] = frozenset({"reinstalled", "retired", "compromised"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +62,16 @@ class PreparedWrite:
     drop_unknown: bool
 
     @property
+    def format(self) -> Format:
+        """The format of the file, by its name."""
+        return format_of(self.path)
+
+    @property
+    def is_document(self) -> bool:
+        """Whether it is a sops document, which is changed, and not one value, which is made anew."""
+        return self.format is not Format.AGE
+
+    @property
     def digest(self) -> str | None:
         """What the file must still be when it is replaced."""
         return self.sealed.digest if self.sealed is not None else None
@@ -66,13 +79,17 @@ class PreparedWrite:
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """One value written. ``change`` says who was added or dropped, "" when nobody; ``notes`` are for the person."""
+    """One secret written. ``change`` says who was added or dropped, "" when nobody; ``notes`` are for the person.
+
+    ``unchanged``: there was nothing to write, and nothing was written.
+    """
 
     path: str
     created: bool
     readers: tuple[str, ...]
     change: str
     notes: tuple[str, ...] = ()
+    unchanged: bool = False
 
 
 def prepare_write(
@@ -89,23 +106,20 @@ def prepare_write(
 
     Raises:
         IntegrityFailure: RECIPIENT_EXTRA, the file has a recipient that the registry never named.
-        RefusedInput: KEY_ACCEPT, NO_ADMIN, or a registry that ``to`` does not fit.
+        RefusedInput: KEY_ACCEPT, NO_ADMIN, a registry that ``to`` does not fit, or key groups that cannot be.
+        SecretsmithError: ACCESS, the file could not be written anyway.
     """
-    if format_of(path) is not Format.AGE:
-        # Now, not when the value is there: sops documents are not written by this version.
-        raise RefusedInput(
-            Code.UNSUPPORTED,
-            f"{path}: sops documents are not written by this version",
-            hints=(f"for one value: {path}.age; the document itself: sops edit {path}",),
-            path=path,
-        )
+    refuse_unwritable(project, path)
     sealed = read_sealed(project, path) if os.path.lexists(project.root / path) else None
     if sealed is not None:
         refuse_injection(path, sealed.present, drop_unknown=drop_unknown)
     to = tuple(_readers_to_grant(project, path, to))
     wanted = _wanted_with(project, path, to)
-    refuse_without_admin(project, path, wanted)
-    accepted = accept_readers(project, wanted.keys, accept)
+    refuse_unfit_readers(project, path, wanted)
+    keys = wanted.keys
+    if format_of(path) is not Format.AGE:  # a document, that is
+        keys = document_keys(project, path, sealed, wanted, drop_unknown=drop_unknown)
+    accepted = accept_readers(project, keys, accept)
     return PreparedWrite(path, sealed, to, wanted, accepted, drop_unknown)
 
 
@@ -134,15 +148,14 @@ def store_value(
             session.save_registry(grant(session.project.registry_text, [path], list(prepared.to)))
         fresh = session.project
         wanted = wanted_by(fresh, path)
-        refuse_without_admin(fresh, path, wanted)
+        refuse_unfit_readers(fresh, path, wanted)
         # The registry may have gained a key while the user was typing.
         accepted = accept_readers(fresh, wanted.keys, prepared.accepted)
         data = _seal(path, like or prepared.sealed, wanted, value, fresh.interaction)
         session.stage_secret(path, data, tuple(wanted.keys), expect=prepared.digest)
         notes = [
-            *_unruled_notes(path, wanted),
-            *_pending_notes(path, wanted),
-            *_pay(session, prepared, wanted, value, before),
+            *reader_notes(path, wanted),
+            *settle_value(session, prepared.sealed, wanted, value, before),
         ]
         if also is not None:
             also(session)
@@ -156,6 +169,28 @@ def store_value(
         describe_change(fresh, change.add, change.remove, change.unknown),
         (*notes, *session.notes),
     )
+
+
+def document_keys(
+    project: Project, path: str, sealed: SealedFile | None, wanted: Wanted, *, drop_unknown: bool
+) -> Mapping[str, PublicKey]:
+    """Return the keys, by fingerprint, that will read a document once it is written; it is new when ``sealed`` is None.
+
+    Raises:
+        RefusedInput: key groups that cannot be, a document that a later sops wrote.
+    """
+    try:
+        if sealed is None or sealed.sops is None:
+            new_groups(project.registry, wanted)
+            groups = wanted_groups(project.registry, wanted)
+            return {key: public for group in groups for key, public in group.items()}
+        require_writable(sealed.sops)
+        readers = document_readers(project, sealed, wanted=wanted, drop_unknown=drop_unknown)
+        if readers.needs_new_key:
+            refuse_left_services(readers)
+    except SecretsmithError as error:
+        raise error.at(path) from None
+    return keys_of(project, readers)
 
 
 def refuse_changed(project: Project, path: str, digest: str | None) -> None:
@@ -220,45 +255,44 @@ def _change(prepared: PreparedWrite, wanted: Wanted) -> Drift:
     return compare(wanted, prepared.sealed.present)
 
 
-def _unruled_notes(path: str, wanted: Wanted) -> list[str]:
+def reader_notes(path: str, wanted: Wanted) -> list[str]:
+    """Return what a person should know of who reads ``path``: that no rule says so, and who cannot yet."""
+    notes = [f"{name} has no key yet and cannot read {path}" for name in wanted.pending]
     if wanted.rules:
-        return []
-    return [
-        f"no rule names {path}, so only admins can read it: secretsmith grant {shlex.quote(path)} --to WHO --rekey"
-    ]
+        return notes
+    grant_it = f"secretsmith grant {shlex.quote(path)} --to WHO --rekey"
+    return [f"no rule names {path}, so only admins can read it: {grant_it}", *notes]
 
 
-def _pending_notes(path: str, wanted: Wanted) -> list[str]:
-    return [f"{name} has no key yet and cannot read {path}" for name in wanted.pending]
+def refuse_unwritable(project: Project, path: str) -> None:
+    """Stop before anybody types a value for a file that could not be written (ACCESS).
+
+    What is written goes beside the file and takes its place, so it is the folders that count, that of the lock included.
+    """
+    for place in (project.root / path, project.root / REGISTRY_NAME, project.state / "x"):
+        folder = place.parent
+        while not folder.exists() and folder != folder.parent:
+            folder = folder.parent
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise SecretsmithError(
+                Code.ACCESS,
+                f"{path}: cannot be written, because nothing can be in the folder {_shown(project, folder)}",
+                hints=(f"see whose it is: ls -ld {shlex.quote(str(folder))}",),
+                path=path,
+            )
 
 
-def _pay(
-    session: WriteSession, prepared: PreparedWrite, wanted: Wanted, value: Sensitive, before: Sensitive | None
-) -> list[str]:
-    """Take off the lock the debt of a value that we see change (design.md §2)."""
-    owed = [debt for debt in session.lock.debt if debt.path == prepared.path and debt.key is None]
-    if not owed or prepared.sealed is None:
-        return []
-    if before is None:
-        try:
-            data = prepared.sealed.data
-            before = open_value(prepared.sealed.format, data, session.project.ring.for_data(data))
-        except CannotDecrypt:
-            return [f"{prepared.path} stays on the list of values to change: you cannot open the old value"]
-    if before == value:
-        return [f"{prepared.path} stays on the list of values to change: the value is the same"]
-    paid = {debt for debt in owed if _is_paid(debt, wanted)}
-    session.lock = session.lock.without_debt(lambda debt: debt in paid)
-    return [
-        f"changed since {debt.principal} lost access ({debt.reason}, {debt.since})"
-        for debt in owed
-        if debt in paid
-    ]
+def _shown(project: Project, folder: Path) -> str:
+    return str(folder.relative_to(project.root)) if folder.is_relative_to(project.root) else str(folder)
 
 
-def _is_paid(debt: Debt, wanted: Wanted) -> bool:
-    # A host that reads again does so with a new key: what was lost is the old one, which never is wanted.
-    return debt.reason in _KEY_LOST or debt.principal not in wanted.names
-
-
-__all__ = ["PreparedWrite", "Written", "prepare_write", "refuse_changed", "store_value"]
+__all__ = [
+    "PreparedWrite",
+    "Written",
+    "document_keys",
+    "prepare_write",
+    "reader_notes",
+    "refuse_changed",
+    "refuse_unwritable",
+    "store_value",
+]

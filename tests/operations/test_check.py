@@ -46,7 +46,8 @@ def test_it_needs_no_private_key(fleet: Fleet) -> None:
     from dataclasses import replace
 
     project = replace(fleet.project(), environ={"HOME": str(fleet.home / "nowhere")})
-    assert {item.code for item in check(project, deep=True)} == {Code.SINGLE_ADMIN}
+    assert {item.code for item in check(project)} == {Code.SINGLE_ADMIN}
+    assert {item.code for item in check(project, deep=True)} == {Code.SINGLE_ADMIN, Code.NO_IDENTITY}
 
 
 def test_drift_names_who_and_the_command(fleet: Fleet) -> None:

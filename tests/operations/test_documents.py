@@ -1,4 +1,4 @@
-"""What works on sops documents: they are shown, listed and judged; nothing writes them by mistake."""
+"""What works on sops documents without writing them: they are shown, listed and judged."""
 
 from __future__ import annotations
 
@@ -9,14 +9,13 @@ from fleet import Fleet, make_fleet
 
 from secretsmith.documents.format import Format
 from secretsmith.documents.sopsnew import new_document
-from secretsmith.errors import CannotDecrypt, Code, NotFound, RefusedInput
+from secretsmith.errors import CannotDecrypt, Code, NotFound
 from secretsmith.identities.ring import IdentityRing
 from secretsmith.interaction import NoInteraction
 from secretsmith.operations.check import check
 from secretsmith.operations.listing import list_secrets
 from secretsmith.operations.rekey import plan_rekey
 from secretsmith.operations.show import show_file, show_secret
-from secretsmith.operations.write_value import prepare_write
 
 DOCUMENT = "secrets/web/app.yaml"
 CLEAR = b"# about\nmail:\n  smtp: hunter2\n  port: 25 # usual\n"
@@ -60,17 +59,9 @@ def test_listed_and_judged_without_a_key(fleet: Fleet) -> None:
     assert {item.code for item in check(fleet.project())} == {Code.SINGLE_ADMIN}
 
 
-def test_drift_is_found_and_left_to_sops(fleet: Fleet) -> None:
+def test_drift_is_found_and_named_with_its_remedy(fleet: Fleet) -> None:
     fleet.rules["secrets/web/**"] = ("web1",)
     fleet.write()
     found = [item for item in check(fleet.project()) if item.code == Code.DRIFT]
-    assert [item.hint for item in found] == [f"sops updatekeys {DOCUMENT}"]
-    assert not plan_rekey(fleet.project())
-
-
-def test_it_is_never_written_by_mistake(fleet: Fleet) -> None:
-    before = (fleet.root / DOCUMENT).read_bytes()
-    with pytest.raises(RefusedInput) as refused:
-        prepare_write(fleet.project(), DOCUMENT, accept=("all",))
-    assert refused.value.code is Code.UNSUPPORTED
-    assert (fleet.root / DOCUMENT).read_bytes() == before
+    assert [item.hint for item in found] == [f"secretsmith rekey {DOCUMENT}"]
+    assert [item.path for item in plan_rekey(fleet.project()).files] == [DOCUMENT]

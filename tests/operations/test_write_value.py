@@ -11,7 +11,7 @@ from repositories import Fleet
 from terminals import OnTerminal
 
 from secretsmith.crypto.publickey import parse_public_key
-from secretsmith.errors import Code, Conflict, RefusedInput
+from secretsmith.errors import Code, Conflict, RefusedInput, SecretsmithError
 from secretsmith.operations.show import show_secret
 from secretsmith.operations.write_value import prepare_write, store_value
 from secretsmith.policy import edit
@@ -106,10 +106,10 @@ class TestBytes:
         assert b"standard input" in fleet.run("set", "web/db", "hunter2", code=2).stderr
         assert not (fleet.root / "secrets").exists()
 
-    def test_sops_document_is_refused_before_anything(self, fleet: Fleet) -> None:
-        before = fleet.files()
-        assert b"not written by this version" in fleet.run("set", "web/app.yaml", stdin=CANARY, code=2).stderr
-        assert fleet.files() == before
+    def test_json_is_for_values_of_documents(self, fleet: Fleet) -> None:
+        for words in (("web/db", "--json"), ("web/db", "a/b", "--json")):
+            fleet.run("set", *words, stdin=b"1", code=2)
+        assert not (fleet.root / "secrets").exists()
 
 
 class TestNewPathWithoutRule:
@@ -218,6 +218,19 @@ class TestReaders:
         with pytest.raises(RefusedInput) as caught:
             prepare_write(fleet.project(Scripted([False])), "secrets/web/db.age")
         assert caught.value.code is Code.KEY_ACCEPT
+
+
+def test_folder_that_cannot_be_written_is_said_before_the_value_is_asked_for(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Root may write everywhere, so the answer of the system is made up here; the real one is in test_edit_document."""
+    fleet.set("web/db", b"old")
+    shut = fleet.root / "secrets/web"
+    monkeypatch.setattr("os.access", lambda path, mode: str(path) != str(shut))
+    for path in ("secrets/web/db.age", "secrets/web/new/deep.age"):
+        with pytest.raises(SecretsmithError, match="secrets/web") as caught:
+            prepare_write(fleet.project(), path)
+        assert caught.value.code is Code.ACCESS
 
 
 class TestChangedUnderneath:

@@ -12,7 +12,7 @@ Words are split as a shell would, `$NAME` is replaced from the environment and f
     cp A B, rm A, mkdir A, chmod MODE A, env NAME=VALUE
     exists A…, ! exists A…
     key NAME [KIND]          makes an ssh key (ed25519, rsa, ecdsa): NAME, NAME.pub, $NAME (line), $NAME_fingerprint
-    age WORDS…, git WORDS…, ssh-keygen WORDS…   real programs; without one of them the transcript is skipped
+    age WORDS…, git WORDS…, sops WORDS…, ssh-keygen WORDS…   real programs; without one of them the transcript is skipped
 
 Two things are asserted without being asked: a refused command (exit 2, 4, 6, 9) leaves every file as it was, and no failure
 repeats what it was given on standard input.
@@ -38,7 +38,7 @@ import keys
 
 ROOT = Path(__file__).resolve().parents[2]
 SCHEMAS = ROOT / "docs" / "reference" / "schemas"
-PEERS = ("age", "git", "ssh-keygen")
+PEERS = ("age", "git", "sops", "ssh-keygen")
 REFUSALS = (2, 4, 6, 9)
 _SECTION = re.compile(r"^-- (.+) --$", re.MULTILINE)
 

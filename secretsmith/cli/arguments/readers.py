@@ -53,6 +53,11 @@ class RekeyParameters:
         default=None,
         choices=("native", "derived"),
     )
+    keep_data_key: bool = flag(
+        "--keep-data-key",
+        "Keep a document's data key though somebody who knows it loses access; recorded, and reported by check.",
+        default=False,
+    )
     drop_unknown: bool = flag(
         "--drop-unknown", "Drop recipients that the registry never named instead of stopping.", default=False
     )
@@ -64,7 +69,11 @@ class CheckParameters:
 
     paths: tuple[str, ...] = many("PATH", _PATHS, default=())
     json: bool = flag("--json", "Print JSON (docs/reference/schemas/check.schema.json).", default=False)
-    deep: bool = flag("--deep", "Hash every file instead of trusting the stat index.", default=False)
+    deep: bool = flag(
+        "--deep",
+        "Hash every file instead of trusting the stat index, and open all that your keys open, to check MACs and payloads.",
+        default=False,
+    )
 
 
 __all__ = ["CheckParameters", "GrantParameters", "RekeyParameters", "RevokeParameters"]

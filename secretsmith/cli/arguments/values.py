@@ -28,6 +28,9 @@ class SetParameters:
     key: str | None = argument("KEY", _KEY, default=None)
     to: tuple[str, ...] = options("--to", "WHO[,WHO]", _TO, default=(), separator=",")
     trim: bool = flag("--trim", "Remove one final newline of the input.", default=False)
+    json: bool = flag(
+        "--json", "With KEY: the input is JSON (a number, true, a list, an object).", default=False
+    )
     accept: tuple[str, ...] = options("--accept", "SHA256:…|all", _ACCEPT, default=())
     drop_unknown: bool = flag("--drop-unknown", _DROP_UNKNOWN, default=False)
 

@@ -21,7 +21,7 @@ def run(session: Session, given: MvParameters) -> ExitCode:
 
 
 def _wants_rekey(session: Session, given: MvParameters, move: Move) -> bool:
-    if not move.drift or given.rekey is not None:
+    if not move.drifts or given.rekey is not None:
         return bool(given.rekey)
     if not session.interaction.available:
         return False

@@ -7,6 +7,7 @@ from typing import Any
 
 from secretsmith.cli.arguments.readers import RekeyParameters
 from secretsmith.cli.places import located
+from secretsmith.cli.rekeying import note_plan
 from secretsmith.cli.session import Session
 from secretsmith.crypto.publickey import Form
 from secretsmith.errors import CannotDecrypt, Code, ExitCode, RefusedInput
@@ -21,22 +22,31 @@ def run(session: Session, given: RekeyParameters) -> ExitCode:
         raise RefusedInput(Code.USAGE, "--json goes with --plan", hints=("secretsmith rekey --plan --json",))
     project = session.project()
     form = None if given.form is None else Form(given.form)
-    plan = plan_rekey(project, located(session, project, given.paths), form=form)
+    paths = located(session, project, given.paths)
+    plan = plan_rekey(project, paths, form=form, drop_unknown=given.drop_unknown)
+    note_plan(session, plan)
     if given.plan:
         _show_plan(session, project, plan, as_json=given.json)
-        return ExitCode.FINDINGS if plan else ExitCode.OK
-    if not plan:
+        return ExitCode.FINDINGS if plan or plan.unread else ExitCode.OK
+    if plan:
+        _apply(session, project, plan, given)
+    elif not plan.unread:
         session.note("nothing to do")
-        return ExitCode.OK
+    if plan.unread:
+        raise plan.unread[0]  # last, so that the others have their new readers
+    return ExitCode.OK
+
+
+def _apply(session: Session, project: Project, plan: RekeyPlan, given: RekeyParameters) -> None:
     result = apply_rekey(
         project,
         plan,
         accept=given.accept,
         drop_unknown=given.drop_unknown,
+        keep_data_key=given.keep_data_key,
         progress=session.progress("rekey"),
     )
     _report(session, result)
-    return ExitCode.OK
 
 
 def _show_plan(session: Session, project: Project, plan: RekeyPlan, *, as_json: bool) -> None:
