@@ -23,7 +23,8 @@ KINDS: Final = frozenset({"str", "int", "float", "bool", "time", "comment"})
 """The type tags. sops has a further one, ``bytes``, that it never writes and cannot read."""
 
 _MARK: Final = "ENC[AES256_GCM,"
-_FORM = re.compile(r"ENC\[AES256_GCM,data:([^,]*),iv:([^,]*),tag:([^,]*),type:([^,\]]*)\]")
+_FORM = re.compile(rb"ENC\[AES256_GCM,data:([^,]*),iv:([^,]*),tag:([^,]*),type:([^,\]]*)\]")
+_KINDS: Final = {kind.encode("ascii"): kind for kind in KINDS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,16 +67,24 @@ def seal_value_text(plain: bytes, kind: str, key: Sensitive, aad: bytes, *, iv: 
     return "ENC[AES256_GCM,data:{},iv:{},tag:{},type:{}]".format(*parts, kind)
 
 
-def parse_sealed(text: str) -> Sealed:
+def parse_sealed(text: str | bytes) -> Sealed:
     """Take a sealed value apart. Strict: what sops itself writes, and nothing else.
 
     Raises:
         IntegrityFailure: CIPHERTEXT, with what is wrong, never with the text.
     """
+    return Sealed(*_parts(text.encode("utf-8", "replace") if isinstance(text, str) else text))
+
+
+def _parts(text: bytes) -> tuple[bytes, bytes, bytes, str]:
     found = _FORM.fullmatch(text)
     if found is None:
         raise _malformed("it has not the form of a sealed value")
-    data, iv, tag = (decode(found[part].encode("utf-8", "replace"), padded=True) for part in (1, 2, 3))
+    data, iv, tag = (
+        decode(found[1], padded=True),
+        decode(found[2], padded=True),
+        decode(found[3], padded=True),
+    )
     if data is None or iv is None or tag is None:
         raise _malformed("its base64 is damaged")
     if not data:
@@ -84,9 +93,10 @@ def parse_sealed(text: str) -> Sealed:
         raise _malformed(f"its nonce has {len(iv)} bytes instead of {NONCE_BYTES}")
     if len(tag) != TAG_BYTES:
         raise _malformed(f"its tag has {len(tag)} bytes instead of {TAG_BYTES}")
-    if found[4] not in KINDS:
+    kind = _KINDS.get(found[4])
+    if kind is None:
         raise _malformed("its type is unknown")
-    return Sealed(data, iv, tag, found[4])
+    return data, iv, tag, kind
 
 
 def open_sealed(sealed: Sealed, key: Sensitive, aad: bytes) -> bytes:
@@ -96,20 +106,43 @@ def open_sealed(sealed: Sealed, key: Sensitive, aad: bytes) -> bytes:
         IntegrityFailure: CIPHERTEXT for a key that has not 32 bytes, MAC when the value was not sealed with
             this key for this place.
     """
-    if len(key) != KEY_BYTES:
-        raise IntegrityFailure(Code.CIPHERTEXT, f"the data key has {len(key)} bytes instead of {KEY_BYTES}")
-    from cryptography.exceptions import InvalidTag
-    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+    return ValueKey(key).decrypt(sealed.iv, sealed.data + sealed.tag, aad)
 
-    try:
-        return AESGCM(key.expose()).decrypt(sealed.iv, sealed.data + sealed.tag, aad)
-    except InvalidTag:
-        pass
-    # Outside of the handler, so that no traceback carries the library's frames.
-    raise IntegrityFailure(
-        Code.MAC,
-        "a value does not verify: it was changed, moved from another place, or is of another file",
-    )
+
+class ValueKey:
+    """A data key to open many values with: what the cipher makes of the key is made once.
+
+    Raises:
+        IntegrityFailure: CIPHERTEXT for a key that has not 32 bytes.
+    """
+
+    def __init__(self, key: Sensitive) -> None:
+        if len(key) != KEY_BYTES:
+            raise IntegrityFailure(
+                Code.CIPHERTEXT, f"the data key has {len(key)} bytes instead of {KEY_BYTES}"
+            )
+        from cryptography.exceptions import InvalidTag
+        from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+        self._mismatch = InvalidTag
+        self._cipher = AESGCM(key.expose())
+
+    def open(self, text: bytes, aad: bytes) -> tuple[str, bytes]:
+        """Give type and byte form of a sealed text. Raises as :func:`parse_sealed` and :func:`open_sealed`."""
+        data, iv, tag, kind = _parts(text)
+        return kind, self.decrypt(iv, data + tag, aad)
+
+    def decrypt(self, iv: bytes, data: bytes, aad: bytes) -> bytes:
+        """Decrypt ``data``, its tag at the end. Raises ``IntegrityFailure`` (MAC)."""
+        try:
+            return self._cipher.decrypt(iv, data, aad)
+        except self._mismatch:
+            pass
+        # Outside of the handler, so that no traceback carries the library's frames.
+        raise IntegrityFailure(
+            Code.MAC,
+            "a value does not verify: it was changed, moved from another place, or is of another file",
+        )
 
 
 def _malformed(reason: str) -> IntegrityFailure:
@@ -122,6 +155,7 @@ __all__ = [
     "NONCE_BYTES",
     "TAG_BYTES",
     "Sealed",
+    "ValueKey",
     "looks_sealed",
     "open_sealed",
     "parse_sealed",

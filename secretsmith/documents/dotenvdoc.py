@@ -19,6 +19,7 @@ from secretsmith.documents.sourcetext import (
     check_lines,
     check_look_alikes,
     check_source,
+    hinted,
     line_of,
     refuse_twice,
     shown,
@@ -151,6 +152,7 @@ def _comment(text: bytes) -> bytes:
 class DotenvCodec:
     """The codec of dotenv files. All values are strings."""
 
+    @hinted
     def read(self, source: bytes) -> Document:
         """Read a document. The metadata's spans are its lines, one span for each run of them.
 

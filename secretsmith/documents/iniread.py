@@ -27,6 +27,7 @@ from secretsmith.documents.sourcetext import (
     check_lines,
     check_look_alikes,
     check_source,
+    hinted,
     newline_of,
     refuse_twice,
 )
@@ -216,6 +217,7 @@ class _Reader:
             self._comment((), Span(self._pending[0].start, self._pending[-1].end), None)
 
 
+@hinted
 def read_ini(source: bytes) -> Document:
     """Read an INI document. Comments that go before nothing have the path ``()``; sops drops them.
 

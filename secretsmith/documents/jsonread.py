@@ -20,6 +20,7 @@ from secretsmith.documents.sourcetext import (
     at_line,
     check_look_alikes,
     check_source,
+    hinted,
     line_of,
     newline_of,
     refuse_twice,
@@ -72,7 +73,7 @@ class _Reader:
     def __init__(self, source: bytes) -> None:
         self.source = source
         self.stack: list[_Open] = []
-        self.values: list[tuple[TreePath, int, int]] = []
+        self.leaves: list[Leaf] = []
         self.containers: list[_Closed | None] = []
         self.metadata: tuple[int, int] | None = None
         self._count = 0
@@ -97,10 +98,15 @@ class _Reader:
             if path == (METADATA_KEY,):
                 raise shapeless(source, at)
             if not hidden:
-                self.values.append((path, at, found.end()))
+                self._leaf(path, at, found)
             at = self._after(found.end())
         if at != len(source):
             self._fail(at)
+
+    def _leaf(self, path: TreePath, at: int, found: re.Match[bytes]) -> None:
+        raw = found[0]
+        kind, plain = resolve_token(self.source, raw, at)
+        self.leaves.append(Leaf(path, kind, Span(at, found.end()), raw, plain))
 
     def _begin(self) -> int:
         at = len(self.source) - len(self.source.lstrip(BLANKS))
@@ -210,6 +216,7 @@ def shapeless(source: bytes, at: int) -> RefusedInput:
     )
 
 
+@hinted
 def read_json(source: bytes, format: Format = Format.JSON) -> Document:  # noqa: A002  # the word for it
     """Read a JSON document.
 
@@ -229,15 +236,10 @@ def read_json(source: bytes, format: Format = Format.JSON) -> Document:  # noqa:
         Container(path, kind, Span(start, end), empty=empty, indent=indent, style="flow")
         for path, kind, start, end, empty, indent in filter(None, reader.containers)
     )
-    leaves = []
-    for path, start, end in reader.values:
-        raw = source[start:end]
-        kind, plain = resolve_token(source, raw, start)
-        leaves.append(Leaf(path, kind, Span(start, end), raw, plain))
     return Document(
         format,
         source,
-        tuple(leaves),
+        tuple(reader.leaves),
         _metadata(source, reader.metadata),
         containers,
         (_metadata_span(source, containers[0].span, reader.metadata),),

@@ -22,6 +22,9 @@ _OTHER_TYPE = re.compile(
     | [0-9]{4}-[0-9]{1,2}-[0-9]{1,2}(?:[Tt \t].*)? )""",
     re.IGNORECASE | re.VERBOSE | re.DOTALL,
 )
+# Most texts, which need no closer look: words of letters, digits and what means nothing in YAML.
+_SURELY_PLAIN = re.compile(r"[A-Za-z][\w./@+=;$-]*(?: [\w./@+=;$-]+)*", re.ASCII)
+_OTHER_WORDS: Final = frozenset(("null", "true", "false", "yes", "no", "on", "off", "y", "n"))
 _INDICATORS: Final = frozenset(",[]{}#&*!|>'\"%@`")
 _ONLY_BEFORE_SPACE: Final = frozenset("-?:")
 # The C0 and C1 controls with tab and line ends, the line and paragraph separators, the byte order mark, and
@@ -109,6 +112,8 @@ def to_yaml_plain(kind: LeafKind, plain: bytes, *, flow: bool = False) -> str:
 
 
 def _yaml_string(text: str, flow: bool) -> str:
+    if _SURELY_PLAIN.fullmatch(text) and text.lower() not in _OTHER_WORDS:
+        return text
     if _needs_escapes(text) or _is_other_type(text):
         return double_quoted(text)
     return text if _may_be_plain(text, flow) else single_quoted(text)

@@ -117,19 +117,31 @@ def open_leaf(
 ) -> Sensitive:
     """Decrypt one value of a sops document, and no other: strings byte for byte, others as the format writes them.
 
+    Of YAML and JSON a mapping or list can be had too, as a document of its own.
+
     Raises:
         NotFound: NOT_FOUND.
-        RefusedInput, CannotDecrypt, IntegrityFailure: as :func:`open_value`, but that the MAC is not checked.
+        RefusedInput, CannotDecrypt, IntegrityFailure: as :func:`open_value`, but that the MAC is not checked for one value.
     """
     from secretsmith.documents.scalartext import to_json_text, to_yaml_plain
-    from secretsmith.documents.sopsopen import open_one
+    from secretsmith.documents.sopsopen import value_at
     from secretsmith.documents.tree import LeafKind
 
-    kind, plain = open_one(format, data, path, stanza_opener(identities), open_pgp=open_pgp)
+    file = read_document(format, data)
+    if format in (Format.YAML, Format.JSON) and _is_container(file, path):
+        from secretsmith.documents.sopsplain import part
+
+        return Sensitive(part(open_sops(format, data, identities, open_pgp=open_pgp), path))
+    kind, plain = value_at(file, path, stanza_opener(identities), open_pgp=open_pgp)
     if kind in (LeafKind.STRING, LeafKind.BYTES):
         return Sensitive(plain)
     write = to_json_text if format is Format.JSON else to_yaml_plain
     return Sensitive(write(kind, plain).encode("utf-8"))
+
+
+def _is_container(file: SopsFile, path: TreePath) -> bool:
+    known = file.by_name
+    return bool(path) and path not in known and any(each[: len(path)] == path for each in known)
 
 
 def stanza_opener(identities: Identities) -> OpenStanza:

@@ -61,16 +61,17 @@ class Selection:
         self.of_comments = name.endswith("_comment_regex")
         self.encrypts_on_match = name.startswith("encrypted_")
         self._known: dict[str, bool] = {}
-        if name.endswith("_suffix"):
-            self._match: Matcher = lambda text: text.endswith(value)
-        else:
+        self._suffix = value if name.endswith("_suffix") else None
+        if self._suffix is None:
             self._match = _compiled(name, value, compile)
 
     def matches(self, text: str) -> bool:
         """Say whether one key or comment matches. Each is tried once; documents repeat their keys."""
+        if self._suffix is not None:
+            return text.endswith(self._suffix)
         found = self._known.get(text)
         if found is None:
-            if len(text) > MAX_MATCHED and not self.name.endswith("_suffix"):
+            if len(text) > MAX_MATCHED:
                 raise RefusedInput(
                     Code.RULES,
                     f"a key or comment of more than {MAX_MATCHED} characters is not matched with {self.name}",
@@ -118,7 +119,7 @@ class Selection:
         cannot read what it wrote (sops issue 2281).
         """
         if not self.of_comments:
-            return tuple(self.encrypts(leaf.path) for leaf in document.leaves)
+            return self._choose_by_keys(document)
         walk = self.walk()
         chosen = []
         for index, leaf in _with_empty(document):
@@ -130,6 +131,23 @@ class Selection:
                 found = walk.comment(path, text, leaf.document)
             if index >= 0:
                 chosen.append(found)
+        return tuple(chosen)
+
+    def _choose_by_keys(self, document: Document) -> tuple[bool, ...]:
+        """Choose as :meth:`encrypts` does, each mapping and list on the way looked at once."""
+        on_match, matches = self.encrypts_on_match, self.matches
+        around: dict[TreePath, bool] = {}
+        chosen = []
+        for leaf in document.leaves:
+            path = leaf.path
+            if leaf.kind is LeafKind.COMMENT:
+                last: str | int = 0
+            else:
+                path, last = path[:-1], path[-1] if path else 0
+            found = around.get(path)
+            if found is None:
+                found = around[path] = any(matches(key) for key in path if isinstance(key, str))
+            chosen.append((found or (isinstance(last, str) and matches(last))) is on_match)
         return tuple(chosen)
 
     def __repr__(self) -> str:

@@ -27,6 +27,8 @@ _MAX_DEPTH: Final = 20
 _MAX_KEYS: Final = 10_000
 # About a second of searching; three hundred rules of forty characters on a path of sixty take half of it.
 _MAX_STEPS: Final = 1_500_000
+# ``export sops`` writes one expression for all paths with the same readers: a few hundred of them are to be read here, too.
+_MAX_PATTERN: Final = 20_000
 # go-yaml takes the words of YAML 1.1 where a truth value is wanted (decode.go).
 _YES: Final = frozenset({"y", "Y", "yes", "Yes", "YES", "on", "On", "ON"})
 _NO: Final = frozenset({"n", "N", "no", "No", "NO", "off", "Off", "OFF"})
@@ -142,7 +144,7 @@ def _merged(entries: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _compiled(pattern: str, number: int) -> LinearRegex:
     try:
-        return compile_regex(pattern)
+        return compile_regex(pattern, longest=_MAX_PATTERN, most=_MAX_PATTERN)
     except RefusedInput as error:
         raise _refused(
             number,

@@ -80,7 +80,10 @@ def read_sops(format: Format, source: bytes) -> SopsFile:  # noqa: A002  # the w
             "the file is not encrypted: it has no sops block",
             hints=("secretsmith encrypt FILE",),
         )
-    return SopsFile(format, document, parse_metadata(document.metadata))
+    metadata = parse_metadata(document.metadata)
+    # A rule that cannot be understood is refused at once: without it nobody knows what is sealed.
+    selection_of(metadata.selection)
+    return SopsFile(format, document, metadata)
 
 
 def require_writable(file: SopsFile) -> None:

@@ -8,7 +8,8 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from itertools import islice
+from typing import TYPE_CHECKING, Final
 
 from secretsmith.crypto.publickey import parse_public_key
 from secretsmith.crypto.shamir import MAX_SHARES, combine, split
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
 
 OpenStanza = Callable[[bytes], Sensitive]
 """Opens one stanza (an armored age file, or a PGP message) or raises what :func:`decrypt_age` raises."""
+
+# Each is a run of gpg, which may ask. Teams have dozens of keys; a hostile document has thousands.
+_MAX_PGP: Final = 100
+_SHOWN: Final = 8
 
 Groups = Sequence[Sequence[str]]
 """Recipients, by key group."""
@@ -55,7 +60,10 @@ def recover(metadata: Metadata, open_age: OpenStanza, open_pgp: OpenStanza | Non
     pgp_failures: list[SecretsmithError] | None = None
     if open_pgp is not None:
         # After the age keys of all groups: gpg may ask, or want a card.
-        pgp_stanzas = [[stanza for _, stanza in _pgp_entries(group)] for group in metadata.groups]
+        most = max(1, _MAX_PGP // len(metadata.groups))
+        pgp_stanzas = [
+            [stanza for _, stanza in islice(_pgp_entries(group), most)] for group in metadata.groups
+        ]
         pgp_failures = _open_groups(metadata, pgp_stanzas, open_pgp, shares)
     if len(shares) < metadata.threshold:
         raise _not_opened(metadata, len(shares), failures, pgp_failures)
@@ -115,7 +123,9 @@ def _not_opened(
             f"{metadata.threshold} of {len(metadata.groups)} key groups are needed, {opened} could be opened"
         )
     if recipients:
-        hints.append(f"the document is encrypted to: {', '.join(_shown(text) for text in recipients[:8])}")
+        hints.append(
+            f"the document is encrypted to: {', '.join(_shown(text) for text in recipients[:_SHOWN])}"
+        )
     hints += _of_services(metadata, pgp_failures)
     damaged = sum(not isinstance(failure, CannotDecrypt) for failure in failures)
     if damaged:
@@ -128,12 +138,11 @@ def _of_services(metadata: Metadata, pgp_failures: Sequence[SecretsmithError] | 
     """Say what became of the keys that are not age's; ``pgp_failures`` is None without gpg."""
     fingerprints = [_shown(text) for group in metadata.groups for text, _ in _pgp_entries(group)]
     if fingerprints:
-        yield f"and under PGP: {', '.join(fingerprints[:8])}"
+        yield f"and under PGP: {', '.join(fingerprints[:_SHOWN])}"
     if fingerprints and pgp_failures is None:
         yield "keys of PGP are used through gpg, which is not here: install the package gnupg"
-    for failure in pgp_failures or ():
-        yield failure.message
-        yield from failure.hints
+    reasons = (text for failure in pgp_failures or () for text in (failure.message, *failure.hints))
+    yield from islice(dict.fromkeys(reasons), _SHOWN)
     if others := [name for name in metadata.services if name != "pgp"]:
         yield f"and under keys that are not opened here: {_service_names(others)}"
 

@@ -131,7 +131,13 @@ def open_one(
         NotFound: NOT_FOUND, before any key is used.
         RefusedInput, CannotDecrypt, IntegrityFailure: as :func:`open_document`.
     """
-    file = read_sops(format, source)
+    return value_at(read_sops(format, source), path, open_age, open_pgp=open_pgp)
+
+
+def value_at(
+    file: SopsFile, path: TreePath, open_age: OpenStanza, *, open_pgp: OpenStanza | None = None
+) -> Value:
+    """Do the same for a document that has been read."""
     index = leaf_number(file, path)
     return _open_leaf(file, index, ValueKey(recover(file.metadata, open_age, open_pgp).data_key))[0]
 
@@ -187,7 +193,7 @@ def _open_leaf(file: SopsFile, index: int, key: ValueKey) -> tuple[Value, str]:
 
 
 def _unsealed(file: SopsFile, index: int, code: Code, reason: str) -> IntegrityFailure:
-    return IntegrityFailure(code, f"'{_place(file, index)}': {reason}")
+    return IntegrityFailure(code, f"'{_place(file, index)}': {reason}", hints=_VALUE_HINTS)
 
 
 def _open_comment(file: SopsFile, index: int, key: ValueKey) -> tuple[bytes | None, bool]:
@@ -268,6 +274,7 @@ def _check_mac(file: SopsFile, values: Sequence[Value], key: Sensitive) -> None:
     )
 
 
+_VALUE_HINTS = ("take the value back from an earlier version of the file, or set it anew",)
 _MAC_HINTS = (
     "compare with an earlier version of the file; after a merge: decrypt --ignore-mac, look, encrypt again",
 )
@@ -286,4 +293,5 @@ __all__ = [
     "open_document",
     "open_one",
     "open_values",
+    "value_at",
 ]

@@ -7,11 +7,13 @@ from collections.abc import Mapping
 
 from secretsmith.documents.codec import codec_of
 from secretsmith.documents.format import Format
+from secretsmith.documents.jsonwrite import Style, write_node
 from secretsmith.documents.naming import is_list_comment
 from secretsmith.documents.node import List, Map, Node, Value, document_trees
 from secretsmith.documents.sopsfile import SopsFile
 from secretsmith.documents.sopsopen import OpenDocument
 from secretsmith.documents.tree import Edit, Leaf, LeafKind, Span, TreePath, format_tree_path
+from secretsmith.documents.yamlemit import Layout, list_lines
 from secretsmith.errors import Code, NotFound
 
 _DASH = re.compile(rb"-[ \t]+\Z")
@@ -107,6 +109,16 @@ def subtree(opened: OpenDocument, path: TreePath) -> Node:
     return node
 
 
+def part(opened: OpenDocument, path: TreePath) -> bytes:
+    """Give the mapping or list at ``path`` as text of the document's format, YAML or JSON. Raises ``NotFound``."""
+    node = subtree(opened, path)
+    if opened.file.format is Format.JSON:
+        return (write_node(node, Style()) + "\n").encode("utf-8")
+    if isinstance(node, List) and node.items:
+        return "".join(line + "\n" for line in list_lines(node, 0, Layout())).encode("utf-8")
+    return b"[]\n" if isinstance(node, List) else opened.file.codec.build(node, None)
+
+
 def converted(opened: OpenDocument, format: Format) -> bytes:  # noqa: A002  # the word for it everywhere else
     """Give the values in another format, made anew; formats of one document show the first of a stream.
 
@@ -130,4 +142,4 @@ def values_at(opened: OpenDocument, path: TreePath) -> dict[TreePath, Value]:
     }
 
 
-__all__ = ["binary_value", "converted", "plaintext", "subtree", "trees", "values_at"]
+__all__ = ["binary_value", "converted", "part", "plaintext", "subtree", "trees", "values_at"]

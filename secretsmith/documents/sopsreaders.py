@@ -37,7 +37,10 @@ def _evidence(entry: AgeEntry) -> Evidence:
         raise IntegrityFailure(
             Code.RECIPIENT_MISMATCH,
             f"the document says that a stanza is for {key.fingerprint}, and it is for somebody else",
-            hints=("see who put it there: git log -p FILE; then: secretsmith rotate FILE",),
+            hints=(
+                "see who put it there: git log -p -- FILE",
+                "then restore the last version before that: git checkout COMMIT -- FILE",
+            ),
         )
     if key.kind is KeyKind.ED25519:
         return Evidence("ssh-ed25519", recipient=recipient)

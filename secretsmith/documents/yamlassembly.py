@@ -7,7 +7,7 @@ spans are found here, so that they cannot differ.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal
 
 from secretsmith.documents.format import Format
@@ -25,25 +25,16 @@ from secretsmith.documents.sourcetext import (
     too_big,
 )
 from secretsmith.documents.tree import Container, Document, Leaf, LeafKind, Span, TreePath
-from secretsmith.documents.yamlcomments import Frame, Waiting
+from secretsmith.documents.yamlcomments import Waiting
+from secretsmith.documents.yamlframes import Entry, Frame
 from secretsmith.errors import Code, RefusedInput
 
 METADATA_KEY: Final = "sops"
 MAX_ALIASED: Final = 50_000
 """Values, mappings and lists of a document that has aliases."""
+MAX_CUT: Final = 100_000_000
+"""Bytes to copy for line ends in comments that only go-yaml knows."""
 BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """An entry of a mapping or item of a list: from its key (or dash) to the end of its last line.
-
-    In flow style to the end of its value. ``value`` is where its value begins.
-    """
-
-    start: int
-    value: int
-    end: int
 
 
 @dataclass(slots=True)
@@ -79,6 +70,8 @@ class Assembly:
         self.origin = len(BYTE_ORDER_MARK) if self.source.startswith(BYTE_ORDER_MARK) else 0
         self.content_end = self.origin
         self.waiting = Waiting(self.source, self.origin)
+        self._as_given = self.source
+        self._cut: dict[int, int] = {}
         self._parts: list[_Part] = [_Part()]
         self._segments = 0
         self._values = 0
@@ -101,7 +94,7 @@ class Assembly:
             self._open_inside(frame, parent)
         frame.first_leaf = len(self.leaves)
         self.stack.append(frame)
-        self._count(len(frame.path))
+        self.count(len(frame.path))
         if frame.data is None:
             self.frames.append(frame)
         return frame
@@ -153,7 +146,7 @@ class Assembly:
             raise refuse_twice(self.source, start, text)
         top.keys.add(text)
         top.slot = text
-        top.entry_start = start
+        top.entry_start, top.key_end = start, end
         self.content_end, self.content_open = end, True
         if top.parent is None and text == METADATA_KEY:
             self._parts[-1].metadata_start = self.line_start(start) if top.style == "block" else start
@@ -162,19 +155,19 @@ class Assembly:
         """Begin the next item of the list; ``start`` is its dash."""
         top = self.stack[-1]
         top.slot = top.count
-        top.entry_start = start
+        top.entry_start, top.key_end = start, start + 1
 
     def value(self, value: Value, start: int, end: int) -> None:
         """Give the value that is due, a scalar in bytes ``start`` to ``end``; an empty place for nothing."""
         top = self.stack[-1]
         if top.data is not None:
-            self._count(0)
+            self.count(0)
             top.put(to_python(*value))
         elif top.parent is None and top.slot == METADATA_KEY:
             raise self._no_metadata(start)
         else:
             path = (*top.path, top.slot)
-            self._count(len(path))
+            self.count(len(path))
             self.leaves.append(
                 Leaf(path, value[0], Span(start, end), self.source[start:end], value[1], self.number)
             )
@@ -182,31 +175,14 @@ class Assembly:
         self.content_end = end
         self.content_open = start == end and self.source[end - 1 : end] == b":"
 
-    def simple_value(self, value: Value, raw: bytes, start: int, after: int) -> None:
-        """Give the value that is due, written as ``raw`` on a line that ends before ``after``: a fast path."""
-        top = self.stack[-1]
-        end = start + len(raw)
-        if top.data is not None or top.slot == METADATA_KEY or self.want_entries:
-            self.value(value, start, end)
-            return
-        path = (*top.path, top.slot)
-        self._values += 1
-        self._segments += len(path)
-        if self._values > MAX_VALUES or self._segments > MAX_SEGMENTS:
-            raise too_big()
-        self.leaves.append(Leaf(path, value[0], Span(start, end), raw, value[1], self.number))
-        top.count += 1
-        if top.end < after:
-            top.end = after
-        self.content_end, self.content_open = end, False
-
     def _value_done(self, top: Frame, start: int, after: int) -> None:
         top.count += 1
         top.end = max(top.end, after)
         if top.parent is None and top.slot == METADATA_KEY:
             self._parts[-1].metadata_end = after
         elif self.want_entries and top.data is None:
-            self.entries[top.document, (*top.path, top.slot)] = Entry(top.entry_start, start, after)
+            entry = Entry(top.entry_start, top.key_end, start, after)
+            self.entries[top.document, (*top.path, top.slot)] = entry
 
     def close(self, end: int | None = None) -> None:
         """End the innermost mapping or list; ``end``, for flow style, is behind its bracket."""
@@ -258,7 +234,8 @@ class Assembly:
         self._value_done(top, start, self.line_end(end) if top.style == "block" else end)
         self.content_end, self.content_open = end, False
 
-    def _count(self, segments: int) -> None:
+    def count(self, segments: int) -> None:
+        """Count a value, mapping, list or comment with a path of so many segments. Raises TOO_BIG."""
         self._values += 1
         self._segments += segments
         if self._values > MAX_VALUES or self._segments > MAX_SEGMENTS:
@@ -268,10 +245,13 @@ class Assembly:
 
     def comment(self, path: TreePath, start: int, end: int, before: int | None = None) -> None:
         """Add a comment of the container at ``path``, as the last leaf or before leaf number ``before``."""
-        self._count(len(path))
+        self.count(len(path))
         raw = self.source[start:end]
         leaf = Leaf(path, LeafKind.COMMENT, Span(start, end), raw, raw[1:], self.number)
-        self.leaves.insert(len(self.leaves) if before is None else before, leaf)
+        if before is None:
+            self.leaves.append(leaf)
+        else:
+            self.leaves.insert(before, leaf)
 
     def inline(self, start: int, end: int) -> None:
         """Add a comment that stands behind something on its line, before the value that is due."""
@@ -281,8 +261,21 @@ class Assembly:
         elif top.data is None and (top.parent is not None or top.slot != METADATA_KEY):
             self.comment(top.path, start, end)
 
+    def cut_comment(self, start: int, end: int) -> bool:
+        """Read on as if a line ended at ``end``, where bytes from ``start`` on are a line end to go-yaml alone.
+
+        Everything keeps its place. Gives whether it was done: each costs as much as the text is long.
+        """
+        if (len(self._cut) + 1) * len(self.source) > MAX_CUT:
+            return False
+        blank = b" " * (end - start - 1) + b"\n"
+        self.source = self.waiting.source = b"".join((self.source[:start], blank, self.source[end:]))
+        self._cut[end - 1] = start
+        return True
+
     def wait(self, start: int, end: int) -> None:
         """Keep a comment that has its line to itself until it is known what comes next."""
+        end = self._cut.get(end, end)
         if self._values + self.waiting.count >= MAX_VALUES:
             raise too_big()
         self.waiting.add(start, end, self.stack, self.content_end, self.content_open)
@@ -294,6 +287,12 @@ class Assembly:
         for frame, start, end in self.waiting.place(next_start, self.stack):
             if frame is None or frame.data is None:
                 self.comment(() if frame is None else frame.path, start, end)
+
+    def place_here(self, top: Frame) -> None:
+        """Put waiting comments into ``top``: see :meth:`Waiting.goes_on`."""
+        for start, end in self.waiting.take():
+            if top.data is None:
+                self.comment(top.path, start, end)
 
     # Documents.
 
@@ -318,10 +317,10 @@ class Assembly:
         """Begin another document."""
         self._parts.append(_Part())
         self.number += 1
-        self._count(0)
+        self.count(0)
 
     def document(self) -> Document:
-        """Give what was read. Raises ``RefusedInput`` (EMPTY) for nothing but comments."""
+        """Give what was read; from then on ``entries`` end where they end. Raises EMPTY for nothing but comments."""
         if not any(part.roots for part in self._parts):
             raise RefusedInput(Code.EMPTY, "the document has no keys")
         self.aliased |= self._ends_in_open_block()
@@ -330,10 +329,10 @@ class Assembly:
             self.aliased |= not frame.path and frame.style == "flow"
             if self.want_entries and frame.parent is not None and frame.style == "block":
                 known = self.entries[frame.document, frame.path]
-                self.entries[frame.document, frame.path] = Entry(known.start, known.value, frame.end)
+                self.entries[frame.document, frame.path] = replace(known, end=frame.end)
         return Document(
             Format.YAML,
-            self.source,
+            self._as_given,
             tuple(self.leaves),
             self._parts[0].metadata or {},
             tuple(map(self._container, self.frames)),
@@ -393,4 +392,4 @@ class Assembly:
         return found if isinstance(found, RefusedInput) else error
 
 
-__all__ = ["BYTE_ORDER_MARK", "METADATA_KEY", "Assembly", "Entry"]
+__all__ = ["BYTE_ORDER_MARK", "METADATA_KEY", "Assembly"]

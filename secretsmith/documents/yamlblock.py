@@ -27,10 +27,11 @@ from secretsmith.documents.yamllines import (
     MAX_KEY,
     MAY_BE_OTHER,
     MERGE,
-    OTHER_WORDS,
+    ODD,
+    ODD_BREAK,
+    ONLY_IN_COMMENTS,
     PLAIN_VALUE,
     SEPARATOR,
-    SIMPLE,
     SINGLE_VALUE,
     VALUE,
     Outside,
@@ -38,6 +39,7 @@ from secretsmith.documents.yamllines import (
     kind_of,
     single_content,
 )
+from secretsmith.documents.yamlsimple import read_simple
 from secretsmith.errors import Code, RefusedInput
 
 MAX_LONG_WAYS: Final = 100_000
@@ -75,16 +77,19 @@ class _Reader:
         self.asked = False
         # Behind the mark `...` only comments and another document may come.
         self.ended = False
-        # U+2028 and U+2029 are line ends to go-yaml, and sops writes them as such in some values.
-        self.separated = SEPARATOR.search(assembly.source) is not None
+        # U+2028 and U+2029 are line ends to go-yaml, and sops writes them as such in some values and comments.
+        self.separated = (
+            not assembly.source.isascii() and ODD.search(assembly.source, assembly.origin) is not None
+        )
 
     def run(self) -> None:
-        source, size, at = self.source, len(self.source), self.assembly.origin
+        size, at, simple = len(self.source), self.assembly.origin, not self.separated
         while at < size:
-            simple = None if self.separated else SIMPLE.match(source, at)
-            if simple is not None and self.simple(simple, at):
-                at = simple.end()
-                continue
+            source = self.source
+            if simple and self.due is None and not self.asked and self.assembly.stack:
+                at = read_simple(self.assembly, at, self.resolve)
+                if at == size:
+                    break
             blank = BLANK_LINES.match(source, at)
             if blank is not None:
                 at = blank.end()
@@ -99,31 +104,10 @@ class _Reader:
             self.end_document(size)
         self.assembly.place(None)
 
-    def simple(self, found: re.Match[bytes], at: int) -> bool:
-        """Read a line of nothing but a key or dash and a value, if it continues the innermost container."""
-        assembly = self.assembly
-        if self.due is not None or self.asked or not assembly.stack or assembly.waiting:
-            return False
-        top = assembly.stack[-1]
-        start = found.end(1)
-        key, text = found[2], found[3]
-        if top.indent != start - at or (top.kind == "map") is (key is None):
-            return False
-        value: Value = (LeafKind.STRING, text)
-        place = found.start(3)
-        if text[0] in MAY_BE_OTHER:
-            value = self.resolve(text.decode("utf-8"), place)
-        if key is None:
-            assembly.item(start)
-        elif key in OTHER_WORDS or len(key) > MAX_KEY:
-            return False
-        else:
-            assembly.key(key.decode("utf-8"), start, start + len(key))
-        assembly.simple_value(value, text, place, found.end())
-        return True
-
     def line(self, line: bytes, at: int, following: int) -> int:
         """Read the line at ``at``; give where to go on: ``following``, unless a block scalar goes further."""
+        if self.separated and ONLY_IN_COMMENTS.search(line) and not line.lstrip(b" ").startswith(b"#"):
+            raise Outside
         if line[:3] in (b"---", b"...") and (len(line) == 3 or line[3] == 0x20):
             self.mark(line, at)
             return following
@@ -155,10 +139,7 @@ class _Reader:
             return following
         start = at + len(line) - len(rest)
         if rest.startswith(b"#"):
-            if self.asked or (self.separated and SEPARATOR.search(rest)):
-                raise Outside
-            self.assembly.wait(start, at + len(line))
-            return following
+            return self.comment(rest, start, at, following)
         if self.ended:
             raise Outside
         if rest.startswith(b"? ") and not self.asked:
@@ -166,6 +147,19 @@ class _Reader:
         if self.asked and rest[:2] in (b":", b": ") and self.assembly.stack[-1].indent == start - at:
             return self.answer(line, start, at, following)
         raise Outside
+
+    def comment(self, rest: bytes, start: int, at: int, following: int) -> int:
+        """Read a line that is a comment."""
+        if self.asked:
+            raise Outside
+        found = ODD_BREAK.search(rest) if self.separated else None
+        if found is None:
+            self.assembly.wait(start, start + len(rest))
+            return following
+        if not self.assembly.cut_comment(start + found.start(), start + found.end()):
+            raise Outside
+        self.source = self.assembly.source
+        return at
 
     def ask(self, rest: bytes, start: int, column: int, following: int) -> int:
         """Read ``? key``, as sops writes keys that are long or of several lines."""
@@ -297,6 +291,8 @@ class _Reader:
         elif key == MERGE:
             text = "<<"
         else:
+            if self.separated and SEPARATOR.search(key):
+                raise Outside
             text = key.decode("utf-8")
             if first in MAY_BE_OTHER and self.resolve(text, start)[0] is not LeafKind.STRING:
                 raise not_text(assembly, start)
@@ -306,6 +302,8 @@ class _Reader:
     def value(self, rest: bytes, start: int, following: int) -> int:
         """Read what stands behind a key or dash."""
         assembly = self.assembly
+        if self.separated and SEPARATOR.search(rest) and b"#" in rest:
+            self.refuse_in_comment(rest)
         if not rest or rest[0] == 0x23:
             if self.due is not None:
                 assembly.content_end = self.due
@@ -329,6 +327,14 @@ class _Reader:
         else:
             assembly.value(self.scalar(found, start), start, end)
         return following
+
+    def refuse_in_comment(self, rest: bytes) -> None:
+        """Leave a comment behind a value that has several lines to go-yaml alone."""
+        found = VALUE.match(rest)
+        if rest.startswith(b"#") or (
+            found is not None and found[COMMENT] and SEPARATOR.search(found[COMMENT])
+        ):
+            raise Outside
 
     def scalar(self, found: re.Match[bytes], start: int) -> Value:
         plain = found[PLAIN_VALUE]
@@ -354,6 +360,8 @@ class _Reader:
         if read is None:
             raise Outside
         text, end, after = read
+        if self.separated and ONLY_IN_COMMENTS.search(text):
+            raise Outside
         assembly.value((LeafKind.STRING, text), start, max(end, start + len(header)))
         return after
 

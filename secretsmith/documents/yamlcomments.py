@@ -8,45 +8,9 @@ comes next stands further left; then it belongs to what came before.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass
 
-from secretsmith.documents.tree import TreePath
-
-
-@dataclass(slots=True, eq=False)
-class Frame:
-    """A mapping or list that is being read. ``data`` collects the values when it is part of the metadata."""
-
-    kind: Literal["map", "list"]
-    path: TreePath
-    document: int
-    start: int
-    indent: int
-    style: Literal["block", "flow"]
-    end: int = 0
-    count: int = 0
-    slot: str | int = 0
-    entry_start: int = 0
-    first_leaf: int = 0
-    keys: set[str] = field(default_factory=set)
-    keyed: bool = False
-    parent: Frame | None = None
-    data: Any = None
-
-    def put(self, value: Any) -> None:
-        """Add a value of the metadata at the place that is due."""
-        if isinstance(self.data, list):
-            self.data.append(value)
-        else:
-            self.data[self.slot] = value
-
-    def stretch(self, end: int) -> None:
-        """Let the frame, and what it lies in, reach at least to ``end``."""
-        frame: Frame | None = self
-        while frame is not None and frame.end < end:
-            frame.end = end
-            frame = frame.parent
+from secretsmith.documents.yamlframes import Frame
 
 
 @dataclass(slots=True)
@@ -62,7 +26,7 @@ class Waiting:
     """Comments on lines of their own, between two pieces of content."""
 
     def __init__(self, source: bytes, origin: int) -> None:
-        self._source = source
+        self.source = source
         self._origin = origin
         self._spans: list[tuple[int, int]] = []
         self._before: list[Frame] = []
@@ -94,6 +58,18 @@ class Waiting:
             self._content_open = content_open
         self._spans.append((start, end))
 
+    def goes_on(self, top: Frame) -> bool:
+        """Say whether what comes next, if it is the next entry of ``top``, goes on where the last content was.
+
+        The comments between are of ``top``, then, wherever they stand.
+        """
+        return bool(self._before) and self._before[-1] is top
+
+    def take(self) -> list[tuple[int, int]]:
+        """Give the comments, which wait no longer."""
+        spans, self._spans = self._spans, []
+        return spans
+
     def place(self, next_start: int | None, stack: list[Frame]) -> Iterator[tuple[Frame | None, int, int]]:
         """Give each comment with its container (None: the top of a document that is still empty).
 
@@ -101,7 +77,7 @@ class Waiting:
         comes.
         """
         runs = self._runs()
-        stop = len(self._source) if next_start is None else next_start
+        stop = len(self.source) if next_start is None else next_start
         column = -1 if next_start is None else self._column(next_start)
         following = self._following(column, stack)
         self._spans = []
@@ -114,8 +90,8 @@ class Waiting:
             for start, finish in run.spans:
                 yield frame, start, finish
             if frame is not None and frame is not following:
-                at = self._source.find(b"\n", end)
-                frame.stretch(len(self._source) if at < 0 else at + 1)
+                at = self.source.find(b"\n", end)
+                frame.stretch(len(self.source) if at < 0 else at + 1)
 
     def _owner(
         self,
@@ -169,10 +145,10 @@ class Waiting:
         return runs
 
     def _is_blank(self, start: int, end: int) -> bool:
-        return self._source.count(b"\n", start, end) > 1
+        return self.source.count(b"\n", start, end) > 1
 
     def _column(self, offset: int) -> int:
-        return offset - max(self._source.rfind(b"\n", 0, offset) + 1, self._origin)
+        return offset - max(self.source.rfind(b"\n", 0, offset) + 1, self._origin)
 
 
-__all__ = ["Frame", "Waiting"]
+__all__ = ["Waiting"]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from secretsmith.documents.node import Comment, List, Map, Node, Scalar
@@ -23,22 +23,42 @@ _MAX_KEY: Final = 900
 _NOT_LITERAL = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufeff\ufffe\uffff]|[ \t]\n|[ \t]\\Z"
 )
-_CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
+_ESCAPED = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
+_CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ufffe\uffff]")
+_LINE_ENDS = re.compile("[\n\x85\u2028\u2029]")
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """How a document indents: columns by level, and how far its lists stand in from their key."""
+    """How a document indents and quotes.
+
+    ``step`` is the width of a level, ``list_offset`` how far lists stand in from their key where that differs.
+    ``rounded``: levels are multiples of the step. The columns say it for some columns in particular.
+    ``quote`` and ``key_quote``: what texts and keys are put in that could do without (``""`` for nothing;
+    None: nothing known). ``blocks``: which marks of block scalars may be used, for what stands behind them.
+    """
 
     step: int = 4
     list_offset: int | None = None
+    rounded: bool = True
+    map_columns: Mapping[int, int] = field(default_factory=dict)
+    list_columns: Mapping[int, int] = field(default_factory=dict)
+    quote: str | None = None
+    key_quote: str | None = None
+    blocks: str = "|-+"
 
     def inner(self, indent: int) -> int:
-        """Give the column of what is below ``indent``: the next multiple of the step, as go-yaml counts."""
-        return self.step * ((indent + self.step) // self.step)
+        """Give the column of what is below ``indent``; go-yaml goes to the next multiple of the step."""
+        known = self.map_columns.get(indent)
+        if known is not None:
+            return known
+        return self.step * ((indent + self.step) // self.step) if self.rounded else indent + self.step
 
     def listed(self, indent: int) -> int:
         """Give the column of the dashes of a list whose key is at ``indent``."""
+        known = self.list_columns.get(indent)
+        if known is not None:
+            return known
         return self.inner(indent) if self.list_offset is None else indent + self.list_offset
 
 
@@ -49,7 +69,7 @@ def literal(text: str, parent: int, indent: int) -> str | None:
     """
     body = text.rstrip("\n")
     first = body.lstrip("\n")
-    if "\n" not in text or not first or first[0] == "\t" or _NOT_LITERAL.search(text):
+    if not first or first[0] == "\t" or _NOT_LITERAL.search(text):
         return None
     if first[0] == " " and indent - parent > 9:
         return None
@@ -61,6 +81,21 @@ def literal(text: str, parent: int, indent: int) -> str | None:
     return "\n".join([f"|{digit}{chomp}", *lines])
 
 
+def folded(text: str, parent: int, indent: int) -> str | None:
+    """Write ``text`` as ``>``, each of its lines on one, see :func:`literal`."""
+    body = text.rstrip("\n")
+    if any(not line or line[0] in " \t" for line in body.split("\n")):
+        return None
+    block = literal(body.replace("\n", "\n\n") + text[len(body) :], parent, indent)
+    return None if block is None else ">" + block[1:]
+
+
+def chomping(block: str) -> str:
+    """Tell what the first line of a block scalar says of line ends: ``|`` (one), ``-`` (none), ``+`` (all)."""
+    last = block.partition("\n")[0][-1]
+    return last if last in "-+" else "|"
+
+
 def text_of(plain: bytes) -> str | None:
     """Decode a string; ``None`` when it is not UTF-8."""
     try:
@@ -69,36 +104,67 @@ def text_of(plain: bytes) -> str | None:
         return None
 
 
-def scalar_text(kind: LeafKind, plain: bytes, parent: int, indent: int) -> str:
+def scalar_text(kind: LeafKind, plain: bytes, parent: int, indent: int, layout: Layout) -> str:
     """Write a value: strings of several lines as block scalars, see :func:`literal`, others on one line."""
-    if kind in (LeafKind.STRING, LeafKind.BYTES) and b"\n" in plain:
-        text = text_of(plain)
-        block = None if text is None else literal(text, parent, indent)
-        if block is not None:
+    text = text_of(plain) if kind in (LeafKind.STRING, LeafKind.BYTES) else None
+    if text is None:
+        return to_yaml_plain(kind, plain)
+    if "\n" in text:
+        block = literal(text, parent, indent)
+        if block is not None and chomping(block) in layout.blocks:
             return block
-    return to_yaml_plain(kind, plain)
+    return quoted_as(text, layout.quote)
 
 
-def flow_text(node: Node) -> str:
-    """Write a tree on one line in brackets; texts in double quotes, as JSON has them."""
+def quoted_as(text: str, quote: str | None) -> str:
+    """Write a text on one line, in these quotes if they can hold it."""
+    if quote == '"':
+        return double_quoted(text)
+    written = to_yaml_plain(LeafKind.STRING, text.encode("utf-8", "surrogatepass"))
+    return single_quoted(text) if quote == "'" and is_printable(text) else written
+
+
+def is_printable(text: str) -> bool:
+    """Say whether ``text`` needs no escapes."""
+    return _ESCAPED.search(text) is None
+
+
+def flow_text(node: Node, layout: Layout | None = None) -> str:
+    """Write a tree on one line in brackets; texts in double quotes, as JSON has them, unless their neighbours are not."""
+    layout = layout or Layout()
     if isinstance(node, Scalar):
         text = text_of(node.plain) if node.kind in (LeafKind.STRING, LeafKind.BYTES) else None
-        return to_yaml_plain(node.kind, node.plain, flow=True) if text is None else double_quoted(text)
+        if text is None:
+            return to_yaml_plain(node.kind, node.plain, flow=True)
+        return _quoted_in_brackets(text, layout.quote)
     if isinstance(node, Map):
         pairs = (entry for entry in node.entries if not isinstance(entry, Comment))
-        return "{" + ", ".join(f"{flow_key(key)}: {flow_text(value)}" for key, value in pairs) + "}"
-    return "[" + ", ".join(flow_text(item) for item in node.items if not isinstance(item, Comment)) + "]"
+        return (
+            "{"
+            + ", ".join(f"{flow_key(key, layout)}: {flow_text(value, layout)}" for key, value in pairs)
+            + "}"
+        )
+    return (
+        "[" + ", ".join(flow_text(item, layout) for item in node.items if not isinstance(item, Comment)) + "]"
+    )
 
 
-def flow_key(key: str) -> str:
-    """Write a key in brackets."""
-    return double_quoted(key)
+def flow_key(key: str, layout: Layout | None = None) -> str:
+    """Write a key in brackets, up to its colon."""
+    text = _quoted_in_brackets(key, (layout or Layout()).key_quote)
+    return f"? {text} " if len(text) > _MAX_KEY else text
+
+
+def _quoted_in_brackets(text: str, quote: str | None) -> str:
+    if quote == "" and not needs_quotes(text, flow=True):
+        return text
+    return single_quoted(text) if quote == "'" and is_printable(text) else double_quoted(text)
 
 
 def comment_lines(text: bytes, pad: str) -> list[str]:
     """Write a comment with ``text`` after its mark; further lines get a mark of their own."""
-    shown = _CONTROLS.sub("\ufffd", text.decode("utf-8", "replace"))
-    return [f"{pad}#{line}" for line in shown.split("\n")]
+    lines = _LINE_ENDS.split(text.decode("utf-8", "replace"))
+    return [f"{pad}#" + _CONTROLS.sub("\ufffd", line) for line in lines]
 
 
 def is_empty(node: Node) -> bool:
@@ -108,11 +174,11 @@ def is_empty(node: Node) -> bool:
     return all(isinstance(each, Comment) for each in (node.entries if isinstance(node, Map) else node.items))
 
 
-def key_text(key: str, value: Node) -> str:
+def key_text(key: str, value: Node, quote: str | None = None) -> str:
     """Write a key; one of merging is only left unquoted before what can be merged, as sops demands."""
     if key == _MERGE and isinstance(value, Map):
         return key
-    return to_yaml_plain(LeafKind.STRING, key.encode("utf-8", "surrogatepass"))
+    return quoted_as(key, quote)
 
 
 def map_lines(node: Map, indent: int, layout: Layout) -> list[str]:
@@ -129,12 +195,12 @@ def map_lines(node: Map, indent: int, layout: Layout) -> list[str]:
 def entry_lines(key: str, value: Node, indent: int, layout: Layout) -> list[str]:
     """Write one entry of a mapping."""
     pad = " " * indent
-    text = key_text(key, value)
+    text = key_text(key, value, layout.key_quote)
     head, before = f"{pad}{text}:", []
     if len(text) > _MAX_KEY:
         before, head = [f"{pad}? {text}"], f"{pad}:"
     if isinstance(value, Scalar):
-        scalar = scalar_text(value.kind, value.plain, indent, layout.inner(indent))
+        scalar = scalar_text(value.kind, value.plain, indent, layout.inner(indent), layout)
         return [*before, *f"{head} {scalar}".split("\n")]
     if is_empty(value):
         return [*before, *_only_comments(value, pad), head + (" {}" if isinstance(value, Map) else " []")]
@@ -159,25 +225,26 @@ def list_lines(node: List, indent: int, layout: Layout) -> list[str]:
     return lines
 
 
-def item_lines(item: Node, indent: int, layout: Layout) -> list[str]:
-    """Write one item of a list; a mapping or list in it begins behind the dash."""
+def item_lines(item: Node, indent: int, layout: Layout, gap: int = 1) -> list[str]:
+    """Write one item of a list, ``gap`` spaces behind its dash; a mapping or list in it begins on the same line."""
     pad = " " * indent
+    head = f"{pad}-{' ' * gap}"
     if isinstance(item, Scalar):
-        return f"{pad}- {scalar_text(item.kind, item.plain, indent, layout.inner(indent))}".split("\n")
+        return f"{head}{scalar_text(item.kind, item.plain, indent, layout.inner(indent), layout)}".split("\n")
     if is_empty(item):
-        return [*_only_comments(item, pad), f"{pad}- " + ("{}" if isinstance(item, Map) else "[]")]
+        return [*_only_comments(item, pad), head + ("{}" if isinstance(item, Map) else "[]")]
     before: list[str] = []
     parts = item.entries if isinstance(item, Map) else item.items
     while parts and isinstance(parts[0], Comment):
         # Behind the dash it would be a comment of the dash.
         before += comment_lines(parts[0].text, pad)
         parts = parts[1:]
-    inner = indent + 2
+    inner = indent + 1 + gap
     if isinstance(item, Map):
         lines = map_lines(Map([part for part in parts if isinstance(part, tuple | Comment)]), inner, layout)
     else:
         lines = list_lines(List([part for part in parts if not isinstance(part, tuple)]), inner, layout)
-    return [*before, f"{pad}- {lines[0][inner:]}", *lines[1:]]
+    return [*before, f"{head}{lines[0][inner:]}", *lines[1:]]
 
 
 def tree_of(value: Any) -> Node:
@@ -197,17 +264,21 @@ def tree_of(value: Any) -> Node:
 
 __all__ = [
     "Layout",
+    "chomping",
     "comment_lines",
     "double_quoted",
     "entry_lines",
     "flow_key",
     "flow_text",
+    "folded",
     "is_empty",
+    "is_printable",
     "item_lines",
     "list_lines",
     "literal",
     "map_lines",
     "needs_quotes",
+    "quoted_as",
     "scalar_text",
     "single_quoted",
     "text_of",

@@ -14,8 +14,8 @@ from secretsmith.documents.tree import Leaf, LeafKind, TreePath
 from secretsmith.documents.yamlassembly import METADATA_KEY, Assembly
 from secretsmith.documents.yamlblock import not_text
 from secretsmith.documents.yamlblockscalar import read_block_scalar
-from secretsmith.documents.yamlcomments import Frame
 from secretsmith.documents.yamlcompose import Event, Stream
+from secretsmith.documents.yamlframes import Frame
 from secretsmith.errors import Code, RefusedInput
 
 _TAG: Final = "tag:yaml.org,2002:"

@@ -16,11 +16,13 @@ _PLAIN = _FIRST + rb"(?:[^\x00-\x20:]++|:(?=[^\x00-\x20])|[ ]++(?=[^\x00-\x20:#]
 _DOUBLE = rb'"(?:[^"\\\x00-\x08\x0a-\x1f]++|\\.)*+"'
 _SINGLE = rb"'(?:[^'\x00-\x08\x0a-\x1f]++|'')*+'"
 
-# The line that most are: indent, key or dash, and a value; all without spaces and quotes, the key like no number.
+# The line that most are: indent, key or dash, and a value; all without quotes, the key like no number.
 _KEY_WORD = rb"""[^\x00-\x20\-?:,\[\]{}#&*!|>'"%@`~.+0-9][^\x00-\x20:]*+(?::[^\x00-\x20:]++)*+"""
 _WORD = rb"""[^\x00-\x20\-?:,\[\]{}#&*!|>'"%@`][^\x00-\x20:]*+(?::[^\x00-\x20:]++)*+"""
-SIMPLE: Final = re.compile(b"([ ]*+)(?:(" + _KEY_WORD + b"):|-)[ ](" + _WORD + rb")\r?+\n")
+_MORE = rb"(?:[ ]++[^\x00-\x20:#][^\x00-\x20:]*+(?::[^\x00-\x20:]++)*+)*+"
+SIMPLE: Final = re.compile(b"([ ]*+)(?:(" + _KEY_WORD + b"):|-)[ ](" + _WORD + _MORE + rb")\r?+\n")
 BLANK_LINES: Final = re.compile(rb"(?:[ ]*+\r?+\n)++")
+COMMENT_LINE: Final = re.compile(rb"[ ]*+(#[^\r\n]*+)\r?+\n")
 OTHER_WORDS: Final = frozenset(
     word
     for name in ("true", "false", "null")
@@ -52,6 +54,11 @@ MERGE: Final = b"!!merge <<"
 MAX_KEY: Final = 1000
 
 SEPARATOR: Final = re.compile(rb"\xe2\x80[\xa8\xa9]")
+# Line ends to go-yaml and nobody else; a byte order mark inside is nothing to it. NEL and the mark are only
+# written in comments.
+ODD_BREAK: Final = re.compile(rb"[\xe2\xc2](?:(?<=\xe2)\x80[\xa8\xa9]|(?<=\xc2)\x85)")
+ODD: Final = re.compile(rb"[\xe2\xc2\xef](?:(?<=\xe2)\x80[\xa8\xa9]|(?<=\xc2)\x85|(?<=\xef)\xbb\xbf)")
+ONLY_IN_COMMENTS: Final = re.compile(rb"\xc2\x85|\xef\xbb\xbf")
 # Blanks around a line end in quotes do not count.
 _AROUND_SEPARATORS: Final = re.compile("[ \t]*([\u2028\u2029]+)[ \t]*")
 _ESCAPE = re.compile(rb"\\(?:x([0-9A-Fa-f]{2})|u([0-9A-Fa-f]{4})|U([0-9A-Fa-f]{8})|(.))", re.DOTALL)
@@ -121,12 +128,16 @@ __all__ = [
     "BLANK_LINES",
     "BLOCK_VALUE",
     "COMMENT",
+    "COMMENT_LINE",
     "DOUBLE_VALUE",
     "EMPTY_VALUE",
     "LINE",
     "MAX_KEY",
     "MAY_BE_OTHER",
     "MERGE",
+    "ODD",
+    "ODD_BREAK",
+    "ONLY_IN_COMMENTS",
     "OTHER_WORDS",
     "PLAIN_VALUE",
     "SEPARATOR",

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from secretsmith.errors import Code, RefusedInput
-from secretsmith.regex.syntax import Assertion, Choice, Node, OneOf, Repeat, Sequence, parse_regex
+from secretsmith.regex.syntax import MAX_REGEX, Assertion, Choice, Node, OneOf, Repeat, Sequence, parse_regex
 
 MAX_INSTRUCTIONS: Final = 3000
 """Size of a compiled expression; ``(x{50}){50}`` fits, ``(x{1000}){1000}`` does not."""
@@ -37,13 +37,14 @@ _Instruction = OneOf | Assertion | _Split | _Match
 class LinearRegex:
     """One compiled expression."""
 
-    __slots__ = ("_program", "_steps", "pattern")
+    __slots__ = ("_most", "_program", "_steps", "pattern")
 
-    def __init__(self, pattern: str) -> None:
+    def __init__(self, pattern: str, *, longest: int = MAX_REGEX, most: int = MAX_INSTRUCTIONS) -> None:
         self.pattern = pattern
         self._steps = 0
+        self._most = most
         self._program: list[_Instruction] = []
-        self._emit(parse_regex(pattern))
+        self._emit(parse_regex(pattern, longest))
         self._program.append(_Match())
 
     @property
@@ -99,14 +100,14 @@ class LinearRegex:
         return False
 
     def _add(self, instruction: _Instruction) -> None:
-        if len(self._program) >= MAX_INSTRUCTIONS:
+        if len(self._program) >= self._most:
             raise _too_large()
         self._program.append(instruction)
 
     def _emit(self, node: Node) -> None:
         # Nothing repeated a thousand times a thousand times adds no instruction and takes as long.
         self._steps += 1
-        if self._steps > 10 * MAX_INSTRUCTIONS:
+        if self._steps > 10 * self._most:
             raise _too_large()
         match node:
             case OneOf() | Assertion():
@@ -179,9 +180,13 @@ def _is_word(character: str) -> bool:
     return character == "_" or (character.isascii() and character.isalnum())
 
 
-def compile_regex(pattern: str) -> LinearRegex:
-    """Compile ``pattern``. Raises ``RefusedInput`` (REG_RULES) outside of what RE2 and Python share."""
-    return LinearRegex(pattern)
+def compile_regex(pattern: str, *, longest: int = MAX_REGEX, most: int = MAX_INSTRUCTIONS) -> LinearRegex:
+    """Compile ``pattern``, of at most ``longest`` characters and ``most`` instructions.
+
+    Raises:
+        RefusedInput: REG_RULES, larger, or outside of what RE2 and Python share.
+    """
+    return LinearRegex(pattern, longest=longest, most=most)
 
 
 __all__ = ["MAX_INSTRUCTIONS", "LinearRegex", "compile_regex"]

@@ -89,10 +89,10 @@ class Repeat:
 Node = OneOf | Assertion | Sequence | Choice | Repeat
 
 
-def parse_regex(pattern: str) -> Node:
+def parse_regex(pattern: str, longest: int = MAX_REGEX) -> Node:
     """Parse ``pattern``. Raises ``RefusedInput`` (REG_RULES) with the reason."""
-    if len(pattern) > MAX_REGEX:
-        raise _refused(f"it is longer than {MAX_REGEX} characters")
+    if len(pattern) > longest:
+        raise _refused(f"it is longer than {longest} characters")
     parser = _Parser(pattern)
     node = parser.choice(0)
     if parser.at < len(pattern):

@@ -421,3 +421,17 @@ def test_readers_are_added_without_the_full_reader_of_yaml(monkeypatch: pytest.M
         result = rewrap(document.file, document.recovered, [[A, B]])
         assert SEALED.findall(result) == SEALED.findall(document.document.source)
         assert opened(result).values == document.values
+
+
+def test_a_comment_beside_a_change_is_sealed_for_where_it_belongs_now(
+    tmp_path: Path, peer: Callable[[str], str]
+) -> None:
+    """To sops a comment belongs to what is before and behind it; a new key behind it may change that."""
+    sops = Sops(peer("sops"), tmp_path)
+    source = sealed(b"b:\n    c:\n        e: 1\n    # of c, to sops\nd: 2\n")
+    result = set_value(opened(source), ("b", "f"), given_json(b'"x"'), clock)
+    assert not opened(result).warnings
+    assert len(SEALED.findall(source)) + 1 == len(SEALED.findall(result))
+    for shown in (plaintext(opened(result)), sops.shown(result)):
+        assert comments(shown) == [b" of c, to sops"]
+        assert data(shown) == [{"b": {"c": {"e": 1}, "f": "x"}, "d": 2}]

@@ -247,8 +247,9 @@ def test_the_number_of_the_rule_is_known() -> None:
         "x: &x {<<: *x}\ncreation_rules: []\n",
         "creation_rules:\n  - path_regex: (((a{1,50}){1,50}){1,50}){1,50}\n",
         "creation_rules:\n" + "  - path_regex: ((a+)+)+$\n" * 2000,
+        "creation_rules:\n" + "  - path_regex: ^((.?){900}){3}=$\n" * 100,
     ],
-    ids=["depth", "aliases", "itself", "repetition", "many"],
+    ids=["depth", "aliases", "itself", "repetition", "many", "large"],
 )
 def test_hostile_configurations_end_soon(
     text: str, within: Callable[[float], AbstractContextManager[None]]

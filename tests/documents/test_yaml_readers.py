@@ -16,9 +16,10 @@ from sopsvectors import CASES, UPDATES, read, recipient
 from yamltexts import SOPS_BLOCK, block_texts, numbered, scraps
 
 from secretsmith.documents.tree import Document, LeafKind, TreePath, aad_of
-from secretsmith.documents.yamlassembly import Assembly, Entry
+from secretsmith.documents.yamlassembly import Assembly
 from secretsmith.documents.yamlblock import read_block
 from secretsmith.documents.yamldoc import YamlCodec, check_text, read_assembly
+from secretsmith.documents.yamlframes import Entry
 from secretsmith.documents.yamlfull import read_full
 from secretsmith.errors import Code, SecretsmithError
 
@@ -333,7 +334,7 @@ def bindings(document: Document) -> dict[bytes, tuple[int, bytes]]:
 def test_entries_are_noted_on_demand() -> None:
     assert read_assembly(b"a: 1\n").entries == {}
     assert read_assembly(b"a: 1 # c\nb:\n  - x\n", entries=True).entries == {
-        (0, ("a",)): Entry(0, 3, 9),
-        (0, ("b",)): Entry(9, 14, 18),
-        (0, ("b", 0)): Entry(14, 16, 18),
+        (0, ("a",)): Entry(0, 1, 3, 9),
+        (0, ("b",)): Entry(9, 10, 14, 18),
+        (0, ("b", 0)): Entry(14, 15, 16, 18),
     }
