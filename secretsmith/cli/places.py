@@ -40,30 +40,56 @@ def project_here(session: Session) -> Project | None:
 def in_repository(session: Session, secret: str, *, creating: bool = False) -> Project | None:
     """Return the project that the word ``secret`` belongs to; None when it names a file that is only a file.
 
-    A file that lies outside of the repository is only a file, whatever repository this is, and so is every file where
-    there is no repository. What names no file from here is looked for in the repository. ``creating``: it need not
-    exist yet, and without a repository is a new file.
+    A file belongs to the repository that it lies in, also when that is not the one around the current folder: its registry
+    knows whom the file may be encrypted to, wherever the person stands. In no repository it is only a file. What names no
+    file from here is looked for in the repository here. ``creating``: it need not exist yet.
 
     Raises:
         NotFound: NO_REGISTRY, neither a file nor a repository to look in.
         RefusedInput: the registry or lock is not valid.
     """
     file = find_file(secret, cwd=session.cwd)
-    if file is None and creating and secret.startswith(_EXPLICIT):
-        file = session.cwd / secret
     project = project_here(session)
-    if project is None and file is None and not creating:
+    if file is None and creating and (project is None or secret.startswith(_EXPLICIT)):
+        file = session.cwd / secret
+    if file is not None:
+        return project_around(session, file)
+    if project is None:
         raise _nothing(session, secret)
-    if project is not None and file is not None and project.root.resolve() not in file.resolve().parents:
-        return None
     return project
+
+
+def project_around(session: Session, file: Path) -> Project | None:
+    """Return the project that ``file`` lies in, there or to be there; None when it lies in none.
+
+    Raises:
+        RefusedInput: the registry or lock is not valid.
+    """
+    parents = Path(os.path.realpath(file)).parents  # Path.resolve() fails at a loop of links
+    project = project_here(session)
+    if project is not None and project.root.resolve() in parents:
+        return project
+    # Here, not above, as in session.py: not for those without a project.
+    from secretsmith.project import find_root, open_project
+
+    # Its folder as it was named, if that is the way there: paths are shown, and looked for, as they were typed.
+    for folder in (Path(os.path.normpath(file)).parent, parents[0]):
+        root = find_root(folder, {})
+        if root is not None and root.resolve() in parents:
+            environ = {name: text for name, text in session.environ.items() if name != "SECRETSMITH_ROOT"}
+            return open_project(root, environ=environ, interaction=session.interaction)
+    return None
 
 
 def _nothing(session: Session, secret: str) -> NotFound:
     try:
         session.project()
     except NotFound as error:
-        return NotFound(error.code, f"no file {secret} here, and {error.message}", hints=error.hints)
+        if secret and os.path.isdir(session.cwd / secret):
+            return NotFound(Code.NOT_FOUND, f"{secret} is a folder", hints=("name a file in it",))
+        return NotFound(
+            error.code, f"no file {secret or repr(secret)} here, and {error.message}", hints=error.hints
+        )
     raise AssertionError("there is a project")  # only called without one
 
 
@@ -93,4 +119,4 @@ def _located(session: Session, project: Project, word: str) -> str:
     return locate_secret(project, word, cwd=session.cwd)
 
 
-__all__ = ["existing_file", "in_repository", "located", "project_here"]
+__all__ = ["existing_file", "in_repository", "located", "project_around", "project_here"]

@@ -44,11 +44,27 @@ def pgp_opener(environ: Mapping[str, str], *, ask: bool | None = None) -> Callab
         IntegrityFailure: CIPHERTEXT, the message is damaged.
         RefusedInput: FORMAT, TOO_BIG: it is no such message.
     """
-    program = shutil.which(environ.get(VARIABLE) or "gpg", path=environ.get("PATH"))
+    program = shutil.which(environ.get(VARIABLE) or "gpg", path=environ.get("PATH", os.defpath))
     if program is None:
         return None
     asking = _terminal() is not None if ask is None else ask
-    return lambda message: _open(program, message, environ, asking)
+    hung: list[CannotDecrypt] = []
+
+    def opened(message: bytes) -> Sensitive:
+        if hung:
+            # It would not answer the next time either, and a document may have many messages.
+            raise CannotDecrypt(hung[0].code, hung[0].message)
+        try:
+            return _open(program, message, environ, asking)
+        except _Hung as error:
+            hung.append(error)
+            raise
+
+    return opened
+
+
+class _Hung(CannotDecrypt):
+    """gpg did not answer in time."""
 
 
 def _terminal() -> str | None:
@@ -144,8 +160,8 @@ def _write(descriptor: int, message: bytes) -> bytes:
         return b""  # gpg has seen enough, and says why
 
 
-def _hung(seconds: float) -> CannotDecrypt:
-    return CannotDecrypt(Code.NO_IDENTITY, f"PGP: gpg did not answer within {seconds:g} seconds")
+def _hung(seconds: float) -> _Hung:
+    return _Hung(Code.NO_IDENTITY, f"PGP: gpg did not answer within {seconds:g} seconds")
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -141,6 +141,7 @@ def replace_managed(project: Project, path: str, clear: Sensitive, wishes: Wishe
     # No question is asked with the lock held.
     asked = accept_readers(project, _wanted_keys(project, path, form, wishes), wishes.accept)
     digest = hashlib.sha256(clear.expose()).hexdigest()
+    history = _history_notes(project.root, path, path)  # before the write makes the file known to git
     with writing(project) as session:
         fresh = session.project
         refuse_changed(fresh, path, digest)
@@ -153,7 +154,7 @@ def replace_managed(project: Project, path: str, clear: Sensitive, wishes: Wishe
         session.stage_secret(path, made.data, keys, expect=digest, recorded=groups == 1)
         remember_accepted(fresh, accepted)
         session.commit(verifier(session))
-    return replace(made, notes=(*made.notes, *session.notes, *_history_notes(project.root, path, path)))
+    return replace(made, notes=(*made.notes, *session.notes, *history))
 
 
 def _wanted_keys(project: Project, path: str, form: Format, wishes: Wishes) -> dict[str, PublicKey]:

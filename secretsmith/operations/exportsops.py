@@ -8,11 +8,15 @@ from typing import Final
 
 from secretsmith.errors import Code, NotFound, RefusedInput
 from secretsmith.findings import Finding
-from secretsmith.policy.sopsyaml import CONFIG_NAME, is_generated, lists_files
+from secretsmith.policy.sopsyaml import CONFIG_NAME, converts_keys, is_generated, lists_files
 from secretsmith.project import Project, read_sops_config, writing
 from secretsmith.store.atomic import read_file
 
 _COMMAND: Final = "secretsmith export sops"
+_CONVERTED: Final = (
+    "note: after `sops updatekeys` sops opens a document with converted private keys alone, not with ssh keys; for each person: "
+    "(umask 077; ssh-to-age -private-key -i ~/.ssh/id_ed25519 >> ~/.config/sops/age/keys.txt)"
+)
 _MAX_BYTES: Final = 16 * 1024 * 1024
 
 
@@ -54,7 +58,7 @@ def export_sops(project: Project, *, force: bool = False) -> Exported:
         expect = None if before is None else hashlib.sha256(before).hexdigest()
         session.stage_file(CONFIG_NAME, data, expect=expect)
         session.commit()
-        notes = tuple(session.notes)
+        notes = (*session.notes, *([_CONVERTED] if converts_keys(text) else ()))
     return Exported(CONFIG_NAME, text, written=True, complete=not lists_files(text), notes=notes)
 
 

@@ -161,6 +161,8 @@ def _new_path(project: Project, text: str, cwd: Path) -> str:
     below = project.root / project.registry.secrets
     if text.startswith(_EXPLICIT):
         return os.path.normpath(cwd / text)
+    if not _is_below(project, str(cwd)) and _is_below(project, here := os.path.normpath(cwd / text)):
+        return here  # from a place outside, into the repository
     if _inside(Path(os.path.normpath(project.root / text)), below):
         return os.path.normpath(project.root / text)
     return os.path.normpath((cwd if _inside(cwd, below) else below) / text)

@@ -30,6 +30,20 @@ _NO_VARIABLE = re.compile(r"[^A-Za-z0-9_]")
 _MAX_VARIABLE: Final = 32 * 4096
 _MAX_FILE_NAME: Final = 255
 _ONE_VALUE: Final = (Format.AGE, Format.BINARY)
+# Variables by which the loader, shells, language runtimes, git and the like choose code to run. Whoever may push can encrypt
+# a document to us, so its keys must not choose it. The list is sudo's (plugins/sudoers/env.c, initial_badenv_table) without
+# what is obsolete and without ENV, which many programs use otherwise, and with what came since.
+_CHOOSES_CODE: Final = re.compile(
+    r"LD_.*|DYLD_.*|_RLD.*|BASH_FUNC_.*|GIT_CONFIG.*|"
+    r"PATH|IFS|CDPATH|HOME|SHELL|BASH_ENV|BASHOPTS|SHELLOPTS|PS4|PROMPT_COMMAND|ZDOTDIR|FPATH|"
+    r"GCONV_PATH|GLIBC_TUNABLES|LOCPATH|NLSPATH|TERMINFO|TERMINFO_DIRS|OPENSSL_CONF|OPENSSL_ENGINES|OPENSSL_MODULES|"
+    r"PYTHON(PATH|HOME|STARTUP|INSPECT|USERBASE|BREAKPOINT|WARNINGS|PLATLIBDIR|EXECUTABLE)|"
+    r"PERL(LIB|5LIB|5OPT|5DB|IO_DEBUG)|RUBY(LIB|OPT)|BUNDLE_GEMFILE|GEM_(HOME|PATH)|"
+    r"NODE_(OPTIONS|PATH)|(JAVA_TOOL|_JAVA|JDK_JAVA)_OPTIONS|CLASSPATH|DOTNET_STARTUP_HOOKS|PHPRC|PHP_INI_SCAN_DIR|"
+    r"LUA_(INIT|PATH|CPATH)(_5_[0-9])?|"
+    r"GIT_(SSH|SSH_COMMAND|ASKPASS|EXEC_PATH|EDITOR|SEQUENCE_EDITOR|PAGER|EXTERNAL_DIFF|PROXY_COMMAND|TEMPLATE_DIR|DIR)|"
+    r"SSH_ASKPASS|SUDO_ASKPASS|EDITOR|VISUAL|PAGER|MANPAGER|BROWSER|LESSOPEN|LESSCLOSE"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +100,8 @@ def as_environment(values: Values, name: str | None = None) -> dict[bytes, bytes
     value is called ``name``, or by the file: ``web/db-password.age`` gives ``DB_PASSWORD``.
 
     Raises:
-        RefusedInput: USAGE, NAME, NAME_CLASH, YAML_VALUE, TOO_BIG: what no environment can hold.
+        RefusedInput: USAGE, NAME, NAME_CLASH, YAML_VALUE, TOO_BIG: what no environment can hold; NAME for a variable that
+            would choose the code that the program runs, unless it is ``name``.
     """
     variables: dict[bytes, bytes] = {}
     sources: dict[str, TreePath] = {}
@@ -94,6 +109,16 @@ def as_environment(values: Values, name: str | None = None) -> dict[bytes, bytes
         variable, shown = "_".join(names), _shown(values, path)
         if not _VARIABLE.fullmatch(variable):
             raise _refused(Code.NAME, f"{shown} gives no name that a variable can have")
+        if variable != name and _CHOOSES_CODE.fullmatch(variable):
+            raise RefusedInput(
+                Code.NAME,
+                f"{shown} would be the variable {variable}, by which programs choose code to run",
+                hints=(
+                    "with a secret that is one value: --name NAME",
+                    "to set it nevertheless: secretsmith run --files SECRET -- sh -c "
+                    f"""'{variable}=$(cat {{}}/…) exec PROGRAM'""",
+                ),
+            )
         if variable in sources:
             other = _shown(values, sources[variable])
             raise _refused(Code.NAME_CLASH, f"{shown} gives the same variable, {variable}, as {other}")

@@ -31,6 +31,11 @@ _INCOMPLETE: Final = (
     "# The rules of the registry meet in more ways than can be written here. Files that exist get their readers by name;",
     "# a new file where rules meet may get fewer readers than the registry gives it, until: secretsmith rekey",
 )
+_CONVERTED: Final = (
+    "# ssh keys stand here as ssh-to-age converts them. `sops updatekeys` gives a document these recipients, and then sops",
+    "# opens it with converted private keys alone, not with the ssh keys. Who works with sops needs, once:",
+    "#   (umask 077; ssh-to-age -private-key -i ~/.ssh/id_ed25519 >> ~/.config/sops/age/keys.txt)",
+)
 _SHOWN: Final = 6
 _NOT_IN_ANCHORS: Final = re.compile(r"[^A-Za-z0-9_-]")
 
@@ -45,6 +50,11 @@ def lists_files(text: str) -> bool:
     return _INCOMPLETE[0] in text.splitlines()
 
 
+def converts_keys(text: str) -> bool:
+    """Say whether ssh keys of users stand in it as age1…, for which sops wants the private keys converted, too."""
+    return _CONVERTED[0] in text.splitlines()
+
+
 def sops_config(registry: Registry, paths: Callable[[], Iterable[str]] = tuple) -> str:
     """Give the text for ``registry``; the same registry gives the same text.
 
@@ -53,7 +63,8 @@ def sops_config(registry: Registry, paths: Callable[[], Iterable[str]] = tuple) 
     made = creation_rules(registry, paths)
     readers = [_readers(registry, rule) for rule in made.rules]
     names = _Anchors(registry, {key for one in readers for group in one.groups for key in group})
-    lines = [*_HEADING, *(() if made.complete else _INCOMPLETE), *names.lines(), "creation_rules:"]
+    lines = [*_HEADING, *(() if made.complete else _INCOMPLETE), *(_CONVERTED if names.converted else ())]
+    lines += [*names.lines(), "creation_rules:"]
     for rule, one in zip(made.rules, readers, strict=True):
         lines.extend(_rule_lines(registry, rule, one, names))
     return "\n".join(lines) + "\n"
@@ -85,19 +96,22 @@ def _ordered(registry: Registry, keys: Collection[str]) -> tuple[str, ...]:
 
 
 class _Anchors:
-    """A name for each recipient that the rules use."""
+    """A name for each recipient that the rules use. ``converted``: an ssh key of a user is among them, in another form."""
 
     def __init__(self, registry: Registry, used: Collection[str]) -> None:
         self._registry = registry
         self._names: dict[str, str] = {}
         self._recipients: dict[str, str] = {}
         self._lost: list[str] = []
+        self.converted = False
         owners: dict[str, list[str]] = {}
         for one in registry.everyone():
             for key in one.keys if one.reads else ():
                 if key.fingerprint in used and (text := self._recipient(one.name, key)) is not None:
                     self._recipients[key.fingerprint] = text
                     owners.setdefault(text, []).append(one.name)
+                    # On hosts sops-nix converts the key itself.
+                    self.converted |= text != key.text and one.name in registry.users
         self._owners = {text: tuple(dict.fromkeys(names)) for text, names in owners.items()}
         for text, names in self._owners.items():
             self._names[text] = self._free_name(names[0])
@@ -202,4 +216,4 @@ def _escaped(one: str) -> str:
     return one if one.isprintable() else f"\\U{ord(one):08x}"
 
 
-__all__ = ["CONFIG_NAME", "MARKER", "is_generated", "lists_files", "sops_config"]
+__all__ = ["CONFIG_NAME", "MARKER", "converts_keys", "is_generated", "lists_files", "sops_config"]

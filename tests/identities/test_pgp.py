@@ -10,7 +10,9 @@ import pytest
 from gnupg import GnuPG
 
 from secretsmith.documents.format import Format
+from secretsmith.documents.metadata import KeyGroup, Metadata
 from secretsmith.documents.seal import open_leaf, open_value
+from secretsmith.documents.sopskey import recover
 from secretsmith.errors import CannotDecrypt, Code, ExitCode, IntegrityFailure, RefusedInput
 from secretsmith.identities import pgp as pgp_module
 from secretsmith.identities.pgp import pgp_opener
@@ -121,6 +123,34 @@ def test_gpg_that_hangs_is_ended(gnupg: GnuPG, tmp_path: Path, monkeypatch: pyte
         opener(gnupg, SOPS_GPG_EXEC=str(program))(MESSAGE)
     if (tmp_path / "pid").exists():
         assert not Path(f"/proc/{(tmp_path / 'pid').read_text().strip()}").exists()
+
+
+def test_gpg_that_hangs_is_not_waited_for_twice(
+    gnupg: GnuPG, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pgp_module, "TIMEOUT_SECONDS", 0.2)
+    made = opener(gnupg, SOPS_GPG_EXEC=str(fake_gpg(tmp_path, f"echo x >> {tmp_path}/calls; exec sleep 60")))
+    for _ in range(3):
+        with pytest.raises(CannotDecrypt, match="did not answer"):
+            made(MESSAGE)
+    assert (tmp_path / "calls").read_text() == "x\n"
+
+
+@pytest.mark.parametrize("groups", [1, 4])
+def test_a_document_with_thousands_of_messages_runs_gpg_a_hundred_times(groups: int) -> None:
+    calls: list[bytes] = []
+
+    def locked(message: bytes) -> Sensitive:
+        calls.append(message)
+        raise CannotDecrypt(Code.NO_IDENTITY, "PGP: the secret key is not here", hints=("unlock it",))
+
+    entries = [{"fp": f"F{number}", "enc": f"message {number}"} for number in range(5000 // groups)]
+    metadata = Metadata(tuple(KeyGroup((), {"pgp": entries}) for _ in range(groups)), "", "")
+    with pytest.raises(CannotDecrypt) as refused:
+        recover(metadata, locked, locked)
+    assert len(calls) == 100
+    assert refused.value.hints.count("PGP: the secret key is not here") == 1
+    assert len(refused.value.hints) < 10
 
 
 @pytest.mark.parametrize(

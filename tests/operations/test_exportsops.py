@@ -13,6 +13,7 @@ from fleet import Fleet, make_fleet
 
 from secretsmith.documents.format import format_of
 from secretsmith.documents.seal import read_document
+from secretsmith.documents.sopsconfig import parse_config
 from secretsmith.documents.sopsnew import new_document
 from secretsmith.errors import Code, RefusedInput
 from secretsmith.operations.check import check
@@ -178,6 +179,43 @@ def test_it_is_written_once_and_printed_without_writing(fleet: Fleet) -> None:
     assert (fleet.root / CONFIG_NAME).read_text() == done.text == text
     assert text.startswith(MARKER + "\n")
     assert not export_sops(fleet.project()).written
+
+
+def test_it_says_that_sops_wants_converted_keys_of_people(fleet: Fleet, peer: Callable[[str], str]) -> None:
+    done = export_sops(fleet.project())
+    assert any("ssh-to-age -private-key" in note for note in done.notes)
+    assert "\n#   (umask 077; ssh-to-age -private-key" in done.text.partition("keys:")[0]
+    # What it warns of: the ssh key opens the document for sops before, and does not afterwards.
+    path = "secrets/mine.yaml"
+    target = fleet.root / path
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_bytes(new_document(format_of(path), b"a: 1\n", [[fleet.key("alice").text]]))
+    (fleet.home / ".ssh").mkdir()
+    fleet.users["alice"].write(fleet.home / ".ssh", "id_ed25519")
+    assert sops(peer("sops"), fleet, "decrypt", path).returncode == 0
+    assert sops(peer("sops"), fleet, "updatekeys", "--yes", path).returncode == 0
+    assert sops(peer("sops"), fleet, "decrypt", path).returncode == 128
+
+
+def test_nobody_is_told_to_convert_what_needs_none(tmp_path: Path) -> None:
+    made = make_fleet(tmp_path, ("web1",))
+    made.users["alice"] = keys.rsa_key(2048, "alice")
+    made.write()
+    done = export_sops(made.project())
+    assert "&web1 age1" in done.text, "the key of a host is converted, and sops-nix does the same there"
+    assert "ssh-to-age" not in done.text
+    assert not any("ssh-to-age" in note for note in done.notes)
+
+
+def test_a_large_one_is_read_by_us_too(fleet: Fleet) -> None:
+    fleet.rules = {f"secrets/service-number-{number}/**": ("web1",) for number in range(300)}
+    fleet.extra = ""
+    fleet.write()
+    config = parse_config(export_sops(fleet.project()).text.encode())
+    rule = config.rule_for("secrets/service-number-299/app.yaml")
+    assert rule is not None
+    assert set(rule.groups[0]) == {fleet.key(name).derived for name in ("alice", "web1")}
+    assert config.rule_for("elsewhere.yaml") is None
 
 
 def test_one_of_somebody_else_stays_unless_forced(fleet: Fleet) -> None:

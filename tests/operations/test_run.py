@@ -191,9 +191,45 @@ def test_it_is_found_in_our_path_and_not_in_that_of_the_secret(fleet: Fleet, tmp
     trap.mkdir()
     (trap / "true").write_text("#!/bin/sh\necho trapped\n")
     (trap / "true").chmod(0o755)
-    document(fleet, "secrets/app.yaml", f"PATH: {trap}\n".encode())
-    assert fleet.run("run", "app", "--", "true").stdout == b""
-    assert fleet.run("run", "app", "--", "/bin/sh", "-c", "echo $PATH").stdout == f"{trap}\n".encode()
+    fleet.set("web/places", str(trap).encode())
+    given = ("run", "--name", "PATH", "web/places", "--")
+    assert fleet.run(*given, "true").stdout == b""
+    assert fleet.run(*given, "/bin/sh", "-c", "echo $PATH").stdout == f"{trap}\n".encode()
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "LD_PRELOAD",
+        "LD_AUDIT",
+        "PATH",
+        "BASH_ENV",
+        "PYTHONPATH",
+        "PERL5OPT",
+        "NODE_OPTIONS",
+        "GIT_SSH_COMMAND",
+        "IFS",
+    ],
+)
+def test_a_document_does_not_choose_the_code_that_runs(fleet: Fleet, name: str) -> None:
+    document(fleet, "secrets/app.yaml", f"password: x\n{name}: {CANARY.decode()}\n".encode())
+    refused = fleet.run("run", "app", "--", "sh", "-c", "echo ran", code=2)
+    assert refused.stdout == b""
+    assert f"would be the variable {name}".encode() in refused.stderr
+    assert CANARY not in refused.stderr
+    # Whoever says so gets it.
+    script = f'{name}="$(cat {{}}/{name})"; printf %s "${name}"'
+    assert fleet.run("run", "--files", "app", "--", "sh", "-c", script).stdout == CANARY
+
+
+def test_a_file_does_not_choose_it_by_its_name_and_people_may() -> None:
+    with pytest.raises(RefusedInput, match="PATH"):
+        as_environment(values({(): CANARY}, "secrets/web/path.age"))
+    assert as_environment(values({(): CANARY}, "secrets/web/path.age"), "PATH") == {b"PATH": CANARY}
+    usual: dict[tuple[str | int, ...], bytes] = {
+        (name,): b"" for name in ("ENV", "USER", "PATH_PREFIX", "DATABASE_URL", "PYTHON_ENV", "GIT_TOKEN")
+    }
+    assert len(as_environment(values(usual))) == len(usual)
 
 
 @pytest.mark.parametrize("files", [(), ("--files",)])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from secretsmith.cli.arguments.files import EncryptParameters
-from secretsmith.cli.places import existing_file, project_here
+from secretsmith.cli.places import existing_file, project_around
 from secretsmith.cli.session import Session
 from secretsmith.errors import Code, ExitCode, RefusedInput
 from secretsmith.operations.encryption import (
@@ -47,7 +47,7 @@ def run(session: Session, given: EncryptParameters) -> ExitCode:
     name = given.filename_override or given.file
     target = session.cwd / name if given.filename_override or source is None else source
     # Text without a name is no secret of the repository.
-    project = project_here(session) if name != _STDIN else None
+    project = project_around(session, target) if name != _STDIN else None
     path = None if project is None else managed_target(project, target)
     if project is not None and path is not None:
         if not given.in_place:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from secretsmith.cli.arguments.files import RotateParameters
 from secretsmith.cli.commands.written import report_written
 from secretsmith.cli.places import in_repository
@@ -9,21 +11,24 @@ from secretsmith.cli.session import Session
 from secretsmith.errors import ExitCode
 from secretsmith.operations.locate import locate_secret
 from secretsmith.operations.rotate import rotate_secrets
+from secretsmith.project import Project
 
 
 def run(session: Session, given: RotateParameters) -> ExitCode:
-    """Rotate those of the repository in one transaction, then the files that no registry knows, one by one."""
-    inside, outside = [], []
+    """Rotate those of a repository in one transaction, then the files that no registry knows, one by one."""
+    inside: dict[Path, tuple[Project, list[str]]] = {}
+    outside = []
     for secret in given.secrets:
         project = in_repository(session, secret)
         if project is None:
             outside.append(secret)
         else:
-            inside.append(locate_secret(project, secret, cwd=session.cwd))
-    if inside:
+            path = locate_secret(project, secret, cwd=session.cwd)
+            inside.setdefault(project.root, (project, []))[1].append(path)
+    for project, paths in inside.values():
         done = rotate_secrets(
-            session.project(),
-            inside,
+            project,
+            paths,
             accept=given.accept,
             drop_unknown=given.drop_unknown,
             progress=session.progress("rotate"),
