@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Severity = Literal["error", "warning", "info"]
+Basis = Literal["", "file", "lock", "assumed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,7 +14,9 @@ class Finding:
     """Something that wants attention, as ``check --json`` prints it.
 
     ``code`` is one of :class:`secretsmith.errors.Code`, or ``E_`` and a name of the plugin's own; ``path`` is relative to the
-    root; ``hint`` is the command that mends it, "" when there is none.
+    root, ``line`` counts from 1 and is 0 when it concerns the whole file; ``hint`` is the command that mends it, "" when
+    there is none. ``basis`` says what a finding about readers rests on: the file itself, the lock, or that who they are is
+    assumed; "" when it is about something else.
     """
 
     code: str
@@ -21,6 +24,8 @@ class Finding:
     path: str
     message: str
     hint: str
+    basis: Basis = ""
+    line: int = 0
 
 
-__all__ = ["Finding", "Severity"]
+__all__ = ["Basis", "Finding", "Severity"]

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from secretsmith.errors import Code, NotFound, RefusedInput, SecretsmithError
 from secretsmith.identities.ring import IdentityRing
@@ -25,6 +25,7 @@ from secretsmith.store.accepted import AcceptedKeys
 from secretsmith.store.atomic import read_file
 from secretsmith.store.clone import state_dir
 from secretsmith.store.index import StatIndex
+from secretsmith.store.journal import records_exist
 from secretsmith.store.lockfile import repository_lock
 from secretsmith.store.registration import register_new, remember_new
 from secretsmith.store.transaction import Transaction, recover
@@ -109,6 +110,12 @@ class Project:
         if path not in self.lock.files:
             return None
         return self.lock.entry_for(path, digest or self.index.digest(self.root, path))
+
+    def changed(self, **changes: Any) -> Project:
+        """Return the project with other fields; what was looked up stays known: a passphrase is asked for once a run."""
+        fresh = replace(self, **changes)
+        fresh.__dict__.update({name: self.__dict__[name] for name in _CACHES if name in self.__dict__})
+        return fresh
 
     def name_of(self, fingerprint: str) -> str:
         """Return the principal whose key this is, or the fingerprint itself when the registry never named it."""
@@ -236,12 +243,7 @@ class WriteSession:
 
     def save_registry(self, text: str) -> None:
         """Plan to replace the registry; ``text`` must parse, and readers of this session see it at once."""
-        fresh = replace(self.project, registry=parse_registry(text, REGISTRY_NAME), registry_text=text)
-        # The caches of what was looked up stay: the ring asks for a passphrase once a run.
-        fresh.__dict__.update(
-            {name: self.project.__dict__[name] for name in _CACHES if name in self.project.__dict__}
-        )
-        self.project = fresh
+        self.project = self.project.changed(registry=parse_registry(text, REGISTRY_NAME), registry_text=text)
 
     def commit(self, verify: Callable[[str, bytes], None] | None = None) -> None:
         """Write everything planned, registry and lock in the same transaction; ``verify`` sees what is on the disk."""
@@ -301,6 +303,17 @@ def writing(project: Project) -> Iterator[WriteSession]:
             session.transaction.close()
 
 
+def resumed(project: Project) -> Project:
+    """Finish what an interrupted run left, if it left anything, and return the repository as it is then.
+
+    For commands that look at many files before they write: what they saw must not change below them when they begin.
+    """
+    if not records_exist(project.state):
+        return project
+    with writing(project) as session:
+        return session.project.changed(lock=session.lock)
+
+
 __all__ = [
     "REGISTRY_NAME",
     "Project",
@@ -308,5 +321,6 @@ __all__ = [
     "find_root",
     "open_project",
     "read_sops_config",
+    "resumed",
     "writing",
 ]

@@ -68,6 +68,7 @@ SURFACE = {
         "SecretDeclaration",
         "Source",
         "StoringSource",
+        "Traceable",
     ],
     "secretsmith.testing": [
         "HOST_FILES",
@@ -101,12 +102,13 @@ METHODS = {
     "Source.fetch": "reference context",
     "StoringSource.references": "prefix context",
     "StoringSource.store": "reference value context",
+    "Traceable.inputs": "context",
 }
 
 FIELDS = {
     "Completed": "status output errors",
     "Fetched": "value digest",
-    "Finding": "code severity path message hint",
+    "Finding": "code severity path message hint basis line",
     "Generated": "value public not_after",
     "GeneratorRequest": "secret parameters inputs",
     "HostDeclaration": "name origin secrets",
@@ -114,7 +116,7 @@ FIELDS = {
     "OfferedIdentity": "label material",
     "Principal": "name kind status keys former address",
     "Readers": "wanted present",
-    "SecretDeclaration": "name file format origin key source",
+    "SecretDeclaration": "name file format origin key source owner group mode units",
 }
 
 

@@ -5,14 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from shlex import quote
 
-from secretsmith.activation.hostkeys import HostKey, HostKeys
+from secretsmith.activation.hostkeys import HostKeys
 from secretsmith.crypto.agefile import inspect_age
 from secretsmith.crypto.evidence import Evidence, evidence_of
 from secretsmith.crypto.publickey import KeyKind
 from secretsmith.errors import CannotDecrypt, Code, SecretsmithError
+from secretsmith.hostkeytext import (
+    CHANGED,
+    files_behind,
+    key_here,
+    on_workstation,
+    registered_key,
+    reprovision,
+)
 from secretsmith.manifest import Manifest, ManifestSecret
-
-_UNITS = ((86400, "day"), (3600, "hour"), (60, "minute"), (1, "second"))
 
 
 def not_a_reader(manifest: Manifest, secret: ManifestSecret, data: bytes) -> CannotDecrypt:
@@ -20,7 +26,7 @@ def not_a_reader(manifest: Manifest, secret: ManifestSecret, data: bytes) -> Can
     return CannotDecrypt(
         Code.NO_IDENTITY,
         f"{secret.source} is not encrypted for this host; it is for: {_readers(manifest, [data])}",
-        hints=(f"on your workstation: secretsmith explain {quote(secret.id)} {manifest.host}",),
+        hints=(on_workstation(f"secretsmith explain {quote(secret.id)} {manifest.host}"),),
         path=secret.source,
     )
 
@@ -34,24 +40,19 @@ def nothing_opens(
     that mends it.
     """
     ours = {key.identity.fingerprint for key in keys.keys}
-    facts = [
-        f"this host's key is {key.identity.fingerprint} ({key.path}, {_written(key, now)})"
-        for key in keys.keys
-    ]
+    facts = [key_here(key.identity.fingerprint, key.path, key.written, now) for key in keys.keys]
     facts.append(f"the secrets are encrypted for: {_readers(manifest, files)}")
     if wanted := _wanted_readers(manifest):
         facts.append(f"by the manifest they are for: {wanted}")
     if manifest.host_key in ours:
-        facts.append(
-            f"the registry has this very key for {manifest.host}, so the files are behind the registry"
-        )
+        facts.append(files_behind(manifest.host))
         command = "secretsmith rekey"
     else:
         if manifest.host_key is not None:
-            facts.append(f"the registry's key of {manifest.host} is {manifest.host_key}")
-        facts.append("the host key changed: the machine was probably reinstalled")
-        command = f"secretsmith host reprovision {manifest.host}{_key_option(keys)}"
-    facts += [*results, f"on your workstation: {command}"]
+            facts.append(registered_key(manifest.host, [manifest.host_key]))
+        facts.append(CHANGED)
+        command = reprovision(manifest.host, _ssh_line(keys))
+    facts += [*results, on_workstation(command)]
     count = f"any of its {len(files)} secret files" if len(files) > 1 else "its secret file"
     return CannotDecrypt(
         Code.NO_IDENTITY, f"{manifest.host}: this host's key does not open {count}", hints=facts
@@ -69,12 +70,12 @@ def no_key_at_all(
     )
 
 
-def _key_option(keys: HostKeys) -> str:
+def _ssh_line(keys: HostKeys) -> str | None:
     for key in keys.keys:
         public = key.identity.public
         if public is not None and public.kind is KeyKind.ED25519:
-            return f' --key "{public.text}"'
-    return ' --key "ssh-ed25519 …"'
+            return public.text
+    return None
 
 
 def _readers(manifest: Manifest, files: Iterable[bytes]) -> str:
@@ -115,17 +116,6 @@ def _evidence(data: bytes) -> tuple[Evidence, ...]:
 def _named(manifest: Manifest, tag: str) -> list[str]:
     known = [f"{item.name} {key}" for key, item in manifest.principals.items() if item.ssh_tag == tag]
     return known or [f"a key with ssh tag {tag} that the manifest does not name"]
-
-
-def _written(key: HostKey, now: float) -> str:
-    seconds = int(now - key.written)
-    if seconds < 0:
-        return "dated in the future"
-    for size, unit in _UNITS:
-        if seconds >= size:
-            count = seconds // size
-            return f"created {count} {unit}{'s' if count > 1 else ''} ago"
-    return "created just now"
 
 
 __all__ = ["no_key_at_all", "not_a_reader", "nothing_opens"]

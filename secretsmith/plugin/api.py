@@ -184,6 +184,8 @@ class SecretDeclaration:
 
     ``file`` is the path in the repository, ``key`` the slash path in it, ``source`` an optional reference such as
     ``pass:web/db``, ``origin`` the place of the declaration for messages (``secretsmith.d/web1.toml:3``, an option path).
+    ``owner``, ``group`` and ``mode`` are those of the file on the host, None where nothing is declared; ``units`` are
+    restarted or reloaded when it changes.
     """
 
     name: str
@@ -192,6 +194,10 @@ class SecretDeclaration:
     origin: str
     key: str | None = None
     source: str | None = None
+    owner: str | None = None
+    group: str | None = None
+    mode: str | None = None
+    units: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,6 +227,18 @@ class Builder(Plugin, Protocol):
 
         ``source_root`` is the absolute folder under which the host finds the repository's files; None: where they are on
         this computer, or where the build system puts them. Raises NotFound for a host that is not declared.
+        """
+        ...
+
+
+@runtime_checkable
+class Traceable(Protocol):
+    """A builder that knows what its declarations are made from, so that its last answer may be used while that is the same."""
+
+    def inputs(self, context: PluginContext) -> Sequence[str]:
+        """Return the files of the repository that :meth:`Builder.hosts` depends on, as paths from the root.
+
+        Nothing is evaluated. A file that is new, changed or gone has to show in the paths or in the files themselves.
         """
         ...
 
@@ -369,4 +387,5 @@ __all__ = [
     "SecretDeclaration",
     "Source",
     "StoringSource",
+    "Traceable",
 ]

@@ -10,9 +10,17 @@ import inspect
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from secretsmith.plugin.api import API_VERSION, GROUPS, Inspecting, PassphraseProvider, StoringSource
+from secretsmith.plugin.api import (
+    API_VERSION,
+    GROUPS,
+    Inspecting,
+    PassphraseProvider,
+    StoringSource,
+    Traceable,
+)
 
 CAPABILITIES: Final[Mapping[str, tuple[type, ...]]] = {
+    "secretsmith.builders": (Traceable,),
     "secretsmith.sources": (StoringSource,),
     "secretsmith.identities": (PassphraseProvider,),
 }

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import stat
 import time
+from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,8 +22,13 @@ _MAX_BYTES: Final = 256 * 1024 * 1024
 # A file changed again within one tick of the filesystem's clock keeps its status (git: Documentation/technical/racy-git).
 # Two seconds cover FAT, the coarsest; a younger file is hashed again next time, which costs microseconds.
 RACY_NS: Final = 2_000_000_000
+# A change time with digits below a hundredth of a second comes from a filesystem that stamps with the kernel's tick, which
+# is that at most; nobody can set a change time. Where it stood still for five ticks, a later change shows.
+_TICK_NS: Final = 10_000_000
+SETTLED_SECONDS: Final = 0.05
 
-# dev, ino, size, mtime_ns, ctime_ns, sha256; as JSON gives it, so that loading 10,000 of them converts nothing.
+# dev, ino, size, mtime_ns, ctime_ns, sha256, and 1 if it was not racy when seen; as JSON gives it, so that loading 10,000
+# of them converts nothing.
 _Record = list[Any]
 
 
@@ -88,13 +95,13 @@ class StatIndex:
         record: object = self._loaded.get(relpath)
         if (
             not isinstance(record, list)
-            or len(record) != 6
+            or len(record) not in (6, 7)
             or record[:5] != key
             or not isinstance(record[5], str)
         ):
             return None
         # One half of git's rule: what changed at about the time the index was written may have changed again.
-        if max(key[3], key[4]) >= self._horizon:
+        if not record[6:] and max(key[3], key[4]) >= self._horizon:
             return None
         self._now[relpath] = record
         return record[5]
@@ -124,6 +131,27 @@ class StatIndex:
         if self._loaded.pop(relpath, None) is not None or self._now.pop(relpath, None) is not None:
             self._dirty = True
 
+    def learn(self, root: Path, relpaths: Iterable[str]) -> None:
+        """Look at files that were just written, and all others that were too young to be sure of, and :meth:`save`.
+
+        The next command then needs no more than their status. A file that has the same status after a pause, on a filesystem whose clock ticks faster than that, is not racy,
+        however young it is. No other clock is asked: it may be another computer's. A file that is gone is left out.
+        """
+        paths = {*relpaths, *self._racy}
+        before = {path: key for path in sorted(paths) if (key := _key_of(root, path)) is not None}
+        if not before:
+            return
+        time.sleep(SETTLED_SECONDS)
+        for path, key in before.items():
+            with suppress(SecretsmithError):
+                self._hash(root, path)  # what is known from before the pause is not enough
+            record = self._now.get(path)
+            if record is not None and record[:5] == key and key[4] % _TICK_NS:
+                self._now[path] = [*record[:6], 1]
+                self._racy.discard(path)
+                self._dirty = True
+        self.save()
+
     def save(self) -> None:
         """Write what was learnt. A state folder that cannot be written is no error: the next run looks again."""
         if not self._dirty:
@@ -139,6 +167,13 @@ class StatIndex:
         except SecretsmithError:
             return
         self._dirty = False
+
+
+def _key_of(root: Path, relpath: str) -> list[int] | None:
+    try:
+        return _key(os.lstat(f"{os.fspath(root)}/{relpath}"))
+    except (OSError, ValueError):
+        return None
 
 
 def _key(status: os.stat_result) -> list[int]:

@@ -39,7 +39,7 @@ def scratch_folder(environ: Mapping[str, str] = os.environ) -> Iterator[Path]:
     Raises:
         SecretsmithError: NO_TMPFS, there is no such place; NOSPC, ACCESS, IO.
     """
-    base = _base(environ)
+    base = memory_base(environ)
     sweep(base)
     path, descriptor = _make(base)
     try:
@@ -103,7 +103,8 @@ def _sweep_one(path: Path) -> None:
         os.close(descriptor)
 
 
-def _base(environ: Mapping[str, str]) -> Path:
+def memory_base(environ: Mapping[str, str] = os.environ) -> Path:
+    """Return the folder in memory that private folders are made in: $XDG_RUNTIME_DIR, else /dev/shm; or raise NO_TMPFS."""
     runtime = environ.get("XDG_RUNTIME_DIR", "")
     candidates = [Path(runtime)] if runtime.startswith("/") else []
     for base in (*candidates, SHARED_MEMORY):
@@ -185,4 +186,4 @@ def _empty(descriptor: int) -> None:
         os.rmdir(name, dir_fd=descriptor)
 
 
-__all__ = ["in_memory", "scratch_folder", "sweep", "write_private"]
+__all__ = ["in_memory", "memory_base", "scratch_folder", "sweep", "write_private"]

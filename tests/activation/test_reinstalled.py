@@ -39,7 +39,7 @@ def test_the_message_says_who_what_and_how(host: Host) -> None:
     assert error.code is Code.NO_IDENTITY
     assert error.message == "web1: this host's key does not open any of its 3 secret files"
     assert error.hints == (
-        f"this host's key is {fingerprint(host.key)} ({host.key_file}, created 4 minutes ago)",
+        f"this host's key is 4 minutes old: {fingerprint(host.key)} ({host.key_file})",
         f"the secrets are encrypted for: web1 {fingerprint(old)}, alice {fingerprint(alice)}",
         f"the registry's key of web1 is {fingerprint(old)}",
         "the host key changed: the machine was probably reinstalled",
@@ -183,7 +183,8 @@ def test_a_host_key_in_its_derived_form(host: Host) -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "said"), [(0, "just now"), (90, "1 minute ago"), (7200, "2 hours ago"), (-9e8, "future")]
+    ("seconds", "said"),
+    [(0, "brand new"), (90, "1 minute old"), (7200, "2 hours old"), (-9e8, "dated in the future")],
 )
 def test_the_age_of_the_key(host: Host, seconds: float, said: str) -> None:
     host.add("db", b"x", ed25519_key())

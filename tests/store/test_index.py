@@ -76,6 +76,64 @@ def test_a_changed_file_is_read_again(root: Path, state: Path, clock: Clock) -> 
     assert again.digest(root, "a") == sha(b"two") and again.hashed == 1
 
 
+def test_what_was_just_written_is_learnt(root: Path, state: Path) -> None:
+    """No clock is moved here: after a pause a young file is as sure as an old one."""
+    for name in ("a", "b", "c"):
+        (root / name).write_bytes(b"one")
+    index = StatIndex.load(state)
+    index.digest(root, "b")  # too young to be sure of; learnt as well
+    index.learn(root, ["a", "gone"])
+    again = StatIndex.load(state)
+    assert again.digest(root, "a") == sha(b"one") and again.digest(root, "b") == sha(b"one")
+    assert again.hashed == 0
+    assert again.digest(root, "c") == sha(b"one") and again.hashed == 1
+
+
+def test_what_changes_while_it_is_learnt_is_not(
+    root: Path, state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (root / "a").write_bytes(b"one")
+    index = StatIndex.load(state)
+    assert index.digest(root, "a") == sha(b"one")
+
+    def meanwhile(seconds: float) -> None:
+        (root / "a").write_bytes(b"two")
+
+    monkeypatch.setattr("secretsmith.store.index.time.sleep", meanwhile)
+    index.learn(root, ["a"])
+    monkeypatch.undo()
+    (root / "a").write_bytes(b"new")
+    assert StatIndex.load(state).digest(root, "a") == sha(b"new")
+
+
+def test_where_times_are_coarse_nothing_is_learnt(
+    root: Path, state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """FAT stamps whole hundredths; the pause proves nothing there."""
+    (root / "a").write_bytes(b"one")
+
+    def coarse(status: os.stat_result) -> list[int]:
+        return [status.st_dev, status.st_ino, status.st_size, 0, status.st_ctime_ns // 10**9 * 10**9]
+
+    monkeypatch.setattr("secretsmith.store.index._key", coarse)
+    index = StatIndex.load(state)
+    index.learn(root, ["a"])
+    again = StatIndex.load(state)
+    assert again.digest(root, "a") == sha(b"one") and again.hashed == 1
+
+
+def test_what_is_learnt_and_changes_afterwards_is_seen(root: Path, state: Path) -> None:
+    for number in range(20):
+        path = root / f"f{number}"
+        path.write_bytes(b"a%02d" % number)
+        index = StatIndex.load(state)
+        index.learn(root, [path.name])
+        status = path.stat()
+        path.write_bytes(b"b%02d" % number)
+        os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+        assert StatIndex.load(state).digest(root, path.name) == sha(b"b%02d" % number)
+
+
 def test_old_times_do_not_hide_a_change(root: Path, state: Path, clock: Clock) -> None:
     """Same size and mtime (cp -p, tar, a malicious touch): the change time tells."""
     (root / "a").write_bytes(b"one")

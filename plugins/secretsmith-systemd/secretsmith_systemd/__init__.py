@@ -9,9 +9,9 @@ __version__ = "0.1.0"
 
 def builder() -> Builder:
     """Make the builder; the entry point ``systemd`` of the group ``secretsmith.builders``."""
-    from secretsmith_systemd.builder import (
-        SystemdBuilder,  # here, so that a look at the version costs nothing
-    )
+    # Here, so that a look at the version costs nothing. No module may be called as this function: its import would take the
+    # function's place, and the next call would find a module.
+    from secretsmith_systemd.hostfiles import SystemdBuilder
 
     return SystemdBuilder()
 

@@ -11,7 +11,7 @@ from secretsmith.errors import NotFound, SecretsmithError
 from secretsmith.manifest import Filter, Manifest, Method, Phase, SourceFormat
 from secretsmith.plugin.api import PluginContext
 from secretsmith.testing import sample_context
-from secretsmith_systemd.builder import SystemdBuilder
+from secretsmith_systemd.hostfiles import SystemdBuilder
 
 FULL = """
 version = 1

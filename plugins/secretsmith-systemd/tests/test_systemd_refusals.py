@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from secretsmith.errors import Code, RefusedInput
 from secretsmith.plugin.api import PluginContext
 from secretsmith.testing import sample_context
-from secretsmith_systemd.builder import SystemdBuilder
 from secretsmith_systemd.declared import parse_host_file
+from secretsmith_systemd.hostfiles import SystemdBuilder
 from secretsmith_systemd.places import line_of, places
 
 GOOD = '[secrets.db]\nfile = "secrets/web/db.age"\n'

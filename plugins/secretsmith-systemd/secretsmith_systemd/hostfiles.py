@@ -37,6 +37,10 @@ class SystemdBuilder:
         """Return the hosts that have a file, with what they declare."""
         return [_declaration(given) for given in _host_files(context)]
 
+    def inputs(self, context: PluginContext) -> Sequence[str]:
+        """Return the host files: nothing else is read for :meth:`hosts`."""
+        return _host_paths(context)
+
     def manifests(
         self, context: PluginContext, hosts: Sequence[str], source_root: str | None
     ) -> Mapping[str, Manifest]:
@@ -100,9 +104,25 @@ def _declaration(given: HostFile) -> HostDeclaration:
                 origin=given.where("secrets", name),
                 key=secret.get("key"),
                 source=secret.get("source"),
+                owner=_text(secret.get("owner")),
+                group=_text(secret.get("group")),
+                mode=_text(secret.get("mode")),
+                units=_units(secret),
             )
             for name, secret in sorted(given.secrets.items())
         ),
+    )
+
+
+def _text(value: object) -> str | None:
+    # What is no text is refused with its line when a manifest is made of it.
+    return value if isinstance(value, str) else None
+
+
+def _units(secret: Mapping[str, object]) -> tuple[str, ...]:
+    lists = (secret.get(field) for field in ("restart_units", "reload_units"))
+    return tuple(
+        dict.fromkeys(unit for units in lists if isinstance(units, list) for unit in units if _text(unit))
     )
 
 
