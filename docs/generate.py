@@ -26,7 +26,7 @@ The exit status is one of [these](exit-codes.md)."""
 
 def commands_page() -> str:
     """Return docs/reference/commands.md."""
-    single = [command for command in COMMANDS if len(command.path) == 1]
+    single = [command for command in COMMANDS if command.path[0] not in GROUPS]
     lines = [_INTRODUCTION, *(line for command in single for line in _command(command))]
     for group, about in GROUPS.items():
         lines.extend(["", f"## {group}", "", about])

@@ -23,7 +23,7 @@ def parse(argv: Sequence[str]) -> Invocation | None:
         if len(words) < 2 or not words[1] or words[1].startswith("-"):
             return None
         directory, words = words[1], words[2:]
-    length = 2 if words and words[0] in GROUPS else 1
+    length = 2 if words and words[0] in GROUPS and find_command(tuple(words[:2])) else 1
     command = find_command(tuple(words[:length]))
     if command is None:
         return None

@@ -55,6 +55,7 @@ GROUPS = {
     "build": "What a build system knows of hosts and their secrets.",
     "identity": "The private keys that open secrets here.",
     "export": "Rules and values for other programs.",
+    "debt": "Values that somebody who lost access could read, and that nobody has changed since.",
 }
 
 COMMANDS = (
@@ -124,6 +125,36 @@ COMMANDS = (
         ("check",), "readers:CheckParameters", "check:run", "Look for drift and other trouble; needs no key."
     ),
     Command(
+        ("access",),
+        "access:AccessParameters",
+        "access:run",
+        "Say who can read what, and who gained and lost what since a revision; needs no key.",
+    ),
+    Command(
+        ("blast-radius",),
+        "access:BlastRadiusParameters",
+        "blast_radius:run",
+        "Say what the keys of one user or host open, now and in git history; needs no key.",
+    ),
+    Command(
+        ("debt",),
+        "debt:DebtParameters",
+        "debt:run",
+        "List values that somebody who lost access could read, and that nobody has changed since.",
+    ),
+    Command(
+        ("debt", "clear"),
+        "debt:DebtClearParameters",
+        "debt:clear",
+        "Take values off the list of debt without changing them.",
+    ),
+    Command(
+        ("explain",),
+        "debt:ExplainParameters",
+        "explain:run",
+        "Say why a host or user can read a secret, or the first thing that is in the way.",
+    ),
+    Command(
         ("host", "add"), "principals:HostAddParameters", "host:add", "Register a host by its ssh host key."
     ),
     Command(
@@ -137,6 +168,12 @@ COMMANDS = (
     ),
     Command(
         ("host", "retire"), "principals:HostRetireParameters", "host:retire", "Take a host out of service."
+    ),
+    Command(
+        ("host", "keygen"),
+        "principals:HostKeygenParameters",
+        "hostkeygen:keygen",
+        "Make a host's key before the host exists, for its installer.",
     ),
     Command(("user", "add"), "principals:UserAddParameters", "user:add", "Register a user by public keys."),
     Command(

@@ -38,8 +38,10 @@ def parse(argv: Sequence[str], commands: Iterable[Command] = COMMANDS) -> Invoca
     Raises:
         RefusedInput: USAGE, with typer's explanation and the command that shows the help.
     """
-    words = list(argv)
-    if not words or (len(words) == 1 and words[0] in GROUPS):
+    words, commands = list(argv), tuple(commands)
+    if not words or (
+        len(words) == 1 and words[0] in GROUPS and not any(c.path == tuple(words) for c in commands)
+    ):
         words.append("--help")
     reading = _Reading()
     app = typer.main.get_command(make_app(reading, commands))
@@ -62,10 +64,15 @@ def make_app(reading: _Reading, commands: Iterable[Command]) -> typer.Typer:
     for name, group in groups.items():
         app.add_typer(group, name=name)
     for command in commands:
-        parent = groups[command.path[0]] if len(command.path) == 2 else app
-        parent.command(command.path[-1], help=command.help, context_settings=_SETTINGS)(
-            _recorder(command, reading)
-        )
+        record = _recorder(command, reading)
+        if command.path[0] not in groups:
+            app.command(command.path[0], help=command.help, context_settings=_SETTINGS)(record)
+        elif len(command.path) == 2:
+            groups[command.path[0]].command(command.path[1], help=command.help, context_settings=_SETTINGS)(
+                record
+            )
+        else:  # a group that does something by itself: debt, and debt clear
+            groups[command.path[0]].callback(invoke_without_command=True, help=command.help)(record)
     return app
 
 
@@ -102,6 +109,14 @@ def _recorder(command: Command, reading: _Reading) -> Callable[..., None]:
     known = described(command.parameters)
 
     def record(**values: Any) -> None:
+        if reading.command is not None and any(
+            reading.raw.get(p.field, p.default) != p.default for p in described(reading.command.parameters)
+        ):
+            raise RefusedInput(
+                Code.USAGE,
+                f"{reading.command.name} has options of its own: {command.name} takes none of them",
+                hints=(f"see {PROGRAM} {command.name} --help",),
+            )
         reading.command = command
         # What is absent is None, or an empty list, by typer's version; the default is ours to give.
         reading.raw = {

@@ -43,18 +43,23 @@ def list_hosts(project: Project, builder: str | None = None, *, loader: Loader |
         SecretsmithError: PLUGIN_FAILED, and whatever a builder says of its input.
     """
     context = RepositoryContext(project)
-    builders, findings = _builders(context, builder, loader or Loader())
-    hosts: list[BuiltHost] = []
-    for loaded in builders:
-        with loaded.guard():
-            declared = loaded.plugin.hosts(context)
-            found = loaded.plugin.findings(context) if isinstance(loaded.plugin, Inspecting) else ()
-        hosts += [
-            BuiltHost(loaded.entry.name, host, host.name in project.registry.hosts) for host in declared
-        ]
-        findings += found
+    builders, findings = recognising(context, builder, loader or Loader())
+    asked = [declared_hosts(project, context, loaded) for loaded in builders]
+    hosts = [host for answer in asked for host in answer.hosts]
+    findings += [finding for answer in asked for finding in answer.findings]
     return BuiltHosts(
         tuple(sorted(hosts, key=lambda host: (host.declared.name, host.builder))), tuple(findings)
+    )
+
+
+def declared_hosts(project: Project, context: PluginContext, loaded: Loaded[Builder]) -> BuiltHosts:
+    """Return what one builder declares and finds. Raises as :func:`list_hosts`."""
+    with loaded.guard():
+        declared = loaded.plugin.hosts(context)
+        found = loaded.plugin.findings(context) if isinstance(loaded.plugin, Inspecting) else ()
+    return BuiltHosts(
+        tuple(BuiltHost(loaded.entry.name, host, host.name in project.registry.hosts) for host in declared),
+        tuple(found),
     )
 
 
@@ -76,7 +81,7 @@ def make_manifest(
     if source_root is not None and not source_root.startswith("/"):
         raise RefusedInput(Code.USAGE, f"--source-root {source_root}: wants an absolute path on the host")
     context = RepositoryContext(project)
-    builders, _ = _builders(context, builder, loader or Loader())
+    builders, _ = recognising(context, builder, loader or Loader())
     if len(builders) > 1:
         names = ", ".join(loaded.entry.name for loaded in builders)
         raise RefusedInput(
@@ -94,9 +99,14 @@ def write_manifest(manifest: Manifest, path: Path) -> None:
     write_atomic(path, dump_manifest(manifest), mode=0o644)
 
 
-def _builders(
+def recognising(
     context: PluginContext, name: str | None, loader: Loader
 ) -> tuple[Sequence[Loaded[Builder]], list[Finding]]:
+    """Return the builder ``name``, or all that recognise the repository, with a finding for each that is broken.
+
+    Raises:
+        NotFound, SecretsmithError: as :func:`list_hosts`.
+    """
     if name is not None:
         return [loader.builder(name)], []
     found: list[Loaded[Builder]] = []
@@ -142,4 +152,12 @@ def _checked(manifest: Manifest, host: str, loaded: Loaded[Builder]) -> Manifest
     return checked
 
 
-__all__ = ["BuiltHost", "BuiltHosts", "list_hosts", "make_manifest", "write_manifest"]
+__all__ = [
+    "BuiltHost",
+    "BuiltHosts",
+    "declared_hosts",
+    "list_hosts",
+    "make_manifest",
+    "recognising",
+    "write_manifest",
+]

@@ -14,6 +14,7 @@ from secretsmith.operations.keygroups import (
     keys_of,
     refuse_left_services,
     reseal,
+    service_notes,
     stage_document,
 )
 from secretsmith.operations.readers import (
@@ -143,6 +144,7 @@ def place_document(
     notes = reader_notes(path, wanted)
     if readers.kept:
         notes.append(f"{path} has the key groups of {source.path}, which no rule describes")
+    notes.extend(service_notes(path, readers))
     names = names_of(fresh, readers.keys)
     return Written(path, True, names, "", (*notes, *session.notes))
 

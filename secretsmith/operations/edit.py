@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -161,7 +162,9 @@ def _kept_hint(project: Project, prepared: PreparedWrite, value: Sensitive) -> s
         kept = _keep(project, prepared, value)
     except SecretsmithError as error:
         return f"your text could not be kept: {error.message}"
-    return f"your text is kept, encrypted to you and the admins, in {kept}: secretsmith show {kept}"
+    return (
+        f"your text is kept, encrypted to you and the admins, in {kept}: secretsmith show {shlex.quote(kept)}"
+    )
 
 
 def _keep(project: Project, prepared: PreparedWrite, value: Sensitive) -> str:
@@ -171,6 +174,8 @@ def _keep(project: Project, prepared: PreparedWrite, value: Sensitive) -> str:
         for user in project.registry.users.values()
         if user.admin and user.reads
         for key in user.keys
+        # Of a document with key groups an admin may be no reader, and so nobody was asked about the key.
+        if project.accepted.contains(key.fingerprint) or key.fingerprint in prepared.accepted
     }
     for key in project.ring.own_keys():
         if key.fingerprint in prepared.wanted.keys:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from secretsmith.errors import Code, NotFound, RefusedInput
-from secretsmith.operations.changes import Changed, change_registry
+from secretsmith.operations.changes import Changed, RekeyChoice, change_registry
 from secretsmith.operations.groups import check_word
 from secretsmith.operations.managed import managed_files
 from secretsmith.operations.readers import wanted_by
@@ -49,8 +49,12 @@ class Revoked:
     still: tuple[StillReads, ...]
 
 
-def grant(project: Project, patterns: Sequence[str], words: Sequence[str]) -> Granted:
+def grant(
+    project: Project, patterns: Sequence[str], words: Sequence[str], *, rekey: RekeyChoice | None = None
+) -> Granted:
     """Let ``words`` (names, or ``@`` and a group) read what matches ``patterns``.
+
+    ``rekey`` as in :func:`change_registry`.
 
     Raises:
         NotFound: REG_UNKNOWN, nobody of that name.
@@ -65,7 +69,7 @@ def grant(project: Project, patterns: Sequence[str], words: Sequence[str]) -> Gr
             check_word(registry, word)
         return edit.grant(text, patterns, words)
 
-    changed = change_registry(project, change)
+    changed = change_registry(project, change, rekey=rekey)
     registry = changed.project.registry
     readers = tuple(expand(words, registry.groups))
     return Granted(changed, readers, tuple(_grant_notes(changed.project, patterns, readers)))
@@ -92,8 +96,12 @@ def _grant_notes(project: Project, patterns: Sequence[str], readers: Sequence[st
             yield f"'{pattern}' matches nothing below {folder}: did you mean '{folder}{pattern}'?"
 
 
-def revoke(project: Project, patterns: Sequence[str], words: Sequence[str]) -> Revoked:
+def revoke(
+    project: Project, patterns: Sequence[str], words: Sequence[str], *, rekey: RekeyChoice | None = None
+) -> Revoked:
     """Take ``words`` off the rules with exactly these patterns, and say who reads on all the same.
+
+    ``rekey`` as in :func:`change_registry`.
 
     Raises:
         NotFound: no rule has that pattern; REG_UNKNOWN, nobody of that name.
@@ -116,7 +124,7 @@ def revoke(project: Project, patterns: Sequence[str], words: Sequence[str]) -> R
     def losing(before: Registry) -> Mapping[str, DebtReason]:
         return dict.fromkeys(expand(words, before.groups), "revoked")
 
-    changed = change_registry(project, change, losing=losing)
+    changed = change_registry(project, change, losing=losing, rekey=rekey)
     readers = tuple(expand(words, changed.project.registry.groups))
     still = tuple(_still_reading(changed.project, patterns, readers))
     return Revoked(changed, readers, tuple(dict.fromkeys(removed)), still)

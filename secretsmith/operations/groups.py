@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from secretsmith.errors import Code, NotFound, RefusedInput
-from secretsmith.operations.changes import Changed, change_registry
+from secretsmith.operations.changes import Changed, RekeyChoice, change_registry
 from secretsmith.policy import edit
 from secretsmith.policy.lock import DebtReason
 from secretsmith.policy.membership import expand
@@ -35,8 +35,12 @@ class GroupRow:
     principals: tuple[str, ...]
 
 
-def add_to_group(project: Project, name: str, members: Sequence[str]) -> GroupChanged:
+def add_to_group(
+    project: Project, name: str, members: Sequence[str], *, rekey: RekeyChoice | None = None
+) -> GroupChanged:
     """Make the group ``name``, or add ``members`` (names, or ``@`` and a group) to it.
+
+    ``rekey`` as in :func:`change_registry`.
 
     Raises:
         NotFound: REG_UNKNOWN, nobody of that name. RefusedInput: NAME, REG_CYCLE.
@@ -51,12 +55,16 @@ def add_to_group(project: Project, name: str, members: Sequence[str]) -> GroupCh
         new.extend(word for word in dict.fromkeys(members) if word not in before)
         return edit.add_group(text, name, members) if new or name not in registry.groups else text
 
-    changed = change_registry(project, change)
+    changed = change_registry(project, change, rekey=rekey)
     return GroupChanged(changed, name, tuple(new), changed.project.registry.groups.get(name))
 
 
-def remove_from_group(project: Project, name: str, members: Sequence[str] = ()) -> GroupChanged:
+def remove_from_group(
+    project: Project, name: str, members: Sequence[str] = (), *, rekey: RekeyChoice | None = None
+) -> GroupChanged:
     """Take ``members`` out of a group; without any, remove the group, which nothing may name any more.
+
+    ``rekey`` as in :func:`change_registry`.
 
     Raises:
         NotFound: no such group, or somebody is no member of it.
@@ -84,7 +92,7 @@ def remove_from_group(project: Project, name: str, members: Sequence[str] = ()) 
     def losing(before: Registry) -> Mapping[str, DebtReason]:
         return dict.fromkeys(expand(gone, before.groups), "left-group")
 
-    changed = change_registry(project, change, losing=losing)
+    changed = change_registry(project, change, losing=losing, rekey=rekey)
     return GroupChanged(changed, name, tuple(gone), changed.project.registry.groups.get(name))
 
 

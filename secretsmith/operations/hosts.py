@@ -12,6 +12,7 @@ from secretsmith.crypto.publickey import PublicKey, parse_public_key, require_ho
 from secretsmith.errors import Code, NotFound, RefusedInput, SecretsmithError
 from secretsmith.operations.changes import (
     Changed,
+    RekeyChoice,
     change_registry,
     check_new_name,
     parse_key,
@@ -66,13 +67,14 @@ class HostRetired:
 
 @dataclass(frozen=True, slots=True)
 class HostReprovisioned:
-    """``old`` keys are retired, ``new`` is in use."""
+    """``old`` keys are retired, ``new`` is in use, and beside it ``kept`` ones."""
 
     changed: Changed
     name: str
     old: tuple[PublicKey, ...]
     new: PublicKey
     notes: tuple[str, ...] = ()
+    kept: tuple[PublicKey, ...] = ()
 
 
 def host_key(line: str, name: str) -> PublicKey:
@@ -92,9 +94,12 @@ def add_host(
     key: PublicKey | None,
     *,
     address: str | None = None,
+    rekey: RekeyChoice | None = None,
     own_key: Path = OWN_HOST_KEY,
 ) -> HostAdded:
     """Register a host; without a key it is pending, and a pending host gets its key this way.
+
+    A host that has a key gets another by :func:`reprovision_host`. ``rekey`` as in :func:`change_registry`.
 
     Raises:
         RefusedInput: NAME, NAME_CLASH; EXISTS, the host has another key or the key another owner.
@@ -118,7 +123,7 @@ def add_host(
         outcome.append("activated")
         return edit.set_host_keys(text, name, lines, address=address)
 
-    changed = change_registry(project, change, shown_keys=[key] if key else [])
+    changed = change_registry(project, change, shown_keys=[key] if key else [], rekey=rekey)
     notes = _own_key_notes(name, key, own_key) if key else ()
     return HostAdded(changed, name, key, outcome[0], notes)
 
@@ -188,11 +193,16 @@ def retire_reason(text: str) -> RetireReason:
 
 
 def retire_host(
-    project: Project, name: str, *, compromised: bool = False, reason: RetireReason | None = None
+    project: Project,
+    name: str,
+    *,
+    compromised: bool = False,
+    reason: RetireReason | None = None,
+    rekey: RekeyChoice | None = None,
 ) -> HostRetired:
     """Take a host out of service: its keys move to its retired ones, and what it could read is owed a new value.
 
-    A retired host can still be declared compromised.
+    ``rekey`` as in :func:`change_registry`; a host that is retired already may still be in files. A retired host can still be declared compromised.
     """
     status = HostStatus.COMPROMISED if compromised else HostStatus.RETIRED
     why = RetireReason.COMPROMISED if compromised else reason or RetireReason.REPLACED
@@ -208,7 +218,7 @@ def retire_host(
     def losing(_: Registry) -> Mapping[str, DebtReason]:
         return {name: "compromised" if compromised else "retired"}
 
-    changed = change_registry(project, change, losing=losing)
+    changed = change_registry(project, change, losing=losing, rekey=rekey)
     return HostRetired(changed, name, changed.project.registry.hosts[name].status, tuple(had))
 
 
@@ -218,11 +228,20 @@ def reprovision_host(
     key: PublicKey,
     *,
     reason: RetireReason = RetireReason.REINSTALLED,
+    keep_old: bool = False,
+    rekey: RekeyChoice | None = None,
     own_key: Path = OWN_HOST_KEY,
 ) -> HostReprovisioned:
-    """Give a host a new key; the keys it had are retired with today's date.
+    """Give a host a new key; the keys it had are retired with today's date. ``rekey`` as in :func:`change_registry`.
 
     What the old key could read is recorded as debt: a reinstalled host's only counts when asked for.
+
+    ``keep_old`` is for a host that runs on while its key is replaced: both keys read, the new one listed last, until this is
+    called again with the one that stays. Then the host can be given the new key at any time in between.
+
+    Raises:
+        NotFound: no such host.
+        RefusedInput: EXISTS, the key has or had another owner, was given up, or would be a third one.
     """
     had: list[PublicKey] = []
 
@@ -231,14 +250,33 @@ def reprovision_host(
         if [mine.fingerprint for mine in host.keys] == [key.fingerprint] and host.status is HostStatus.ACTIVE:
             return text
         refuse_foreign_key(registry, key, name)
+        if keep_old:
+            return _with_second_key(project, host, text, key, reason)
         had.extend(mine for mine in host.keys if mine.fingerprint != key.fingerprint)
         return edit.replace_host_keys(text, name, [key.line], until=project.today, reason=reason)
 
     def losing(_: Registry) -> Mapping[str, DebtReason]:
+        if keep_old:
+            return {}
         return {name: "compromised" if reason is RetireReason.COMPROMISED else "reinstalled"}
 
-    changed = change_registry(project, change, losing=losing, shown_keys=[key])
-    return HostReprovisioned(changed, name, tuple(had), key, _own_key_notes(name, key, own_key))
+    changed = change_registry(project, change, losing=losing, shown_keys=[key], rekey=rekey)
+    keys = changed.project.registry.hosts[name].keys
+    kept = tuple(mine for mine in keys if mine.fingerprint != key.fingerprint)
+    return HostReprovisioned(changed, name, tuple(had), key, _own_key_notes(name, key, own_key), kept)
+
+
+def _with_second_key(project: Project, host: Host, text: str, key: PublicKey, reason: RetireReason) -> str:
+    if any(mine.fingerprint == key.fingerprint for mine in host.keys):
+        return text
+    if len(host.keys) > 1:
+        raise RefusedInput(
+            Code.EXISTS,
+            f"{host.name} has two keys already, and a third one would be one too many",
+            hints=(f"end the replacement first: secretsmith host reprovision {host.name} --drop-old",),
+        )
+    lines = [*(mine.line for mine in host.keys), key.line]
+    return edit.replace_host_keys(text, host.name, lines, until=project.today, reason=reason)
 
 
 __all__ = [
@@ -247,6 +285,7 @@ __all__ = [
     "HostReprovisioned",
     "HostRetired",
     "HostRow",
+    "RetireReason",
     "add_host",
     "host_key",
     "host_rows",

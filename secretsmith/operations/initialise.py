@@ -31,6 +31,7 @@ ATTRIBUTES_NAME: Final = ".gitattributes"
 ATTRIBUTES: Final = (
     "*.age -text diff=secretsmith merge=secretsmith",
     f"{LOCK_NAME} text eol=lf merge=secretsmith-lock",
+    f"{REGISTRY_NAME} merge=secretsmith-lock",
 )
 _HEADING: Final = "# secretsmith"
 _MAX_BYTES: Final = 1024 * 1024

@@ -20,6 +20,7 @@ from secretsmith.operations.recipients import (
     formed,
     held_by,
     kept_groups,
+    opening_alone,
     ruled_groups,
 )
 from secretsmith.policy.drift import Drift
@@ -54,7 +55,8 @@ class DocumentReaders:
     fingerprint, what the write changes. ``regrouped``: the groups themselves change. ``kept``: the file has groups that no
     rule describes; of those whom the rules want there, ``missing`` are not added, and of those whom they do not want,
     ``stuck`` stay, being alone in a group. ``services`` are the key services besides age that go, ``left`` those that stay.
-    ``keys`` are the fingerprints of all who read it then. ``reformed``: a key gets its other recipient form.
+    ``keys`` are the fingerprints of all who read it then. ``reformed``: a key gets its other recipient form. ``last`` are users
+    who leave such groups and could open them alone, when no admin can afterwards.
     """
 
     groups: tuple[tuple[str, ...], ...]
@@ -69,6 +71,7 @@ class DocumentReaders:
     missing: tuple[str, ...] = ()
     stuck: tuple[str, ...] = ()
     reformed: bool = False
+    last: tuple[str, ...] = ()
 
     @property
     def needs_new_key(self) -> bool:
@@ -98,9 +101,19 @@ def document_readers(
     ``drop_unknown``: key services besides age go as well. Whether unknown recipients may be dropped the caller asks.
 
     Raises:
-        RefusedInput: REG_EMPTY, RULES for groups that cannot be; RECIPIENT_MISSING when ``drop_unknown`` would empty one.
+        RefusedInput: REG_EMPTY, RULES for groups that cannot be; RECIPIENT_MISSING when ``drop_unknown`` would empty one;
+            NO_ADMIN when who leaves groups that no rule describes would leave them to several who are no admins.
     """
-    return _readers(project, sealed, wanted, form, drop_unknown, PublicKey.recipient)
+    made = _readers(project, sealed, wanted, form, drop_unknown, PublicKey.recipient)
+    if made.last:
+        raise RefusedInput(
+            Code.NO_ADMIN,
+            f"{sealed.path}: without {', '.join(made.last)} no admin's key would open it: it has key groups that no rule"
+            " describes",
+            hints=("say who belongs there: key_groups = [[…], […]] in its rule in secretsmith.toml",),
+            path=sealed.path,
+        )
+    return made
 
 
 def document_drift(project: Project, sealed: SealedFile) -> DocumentReaders:
@@ -135,12 +148,13 @@ def reseal(
     recovered: Recovered,
     readers: DocumentReaders,
     *,
+    file: SopsFile | None = None,
     keep_data_key: bool = False,
     interaction: Interaction | None = None,
 ) -> tuple[bytes, bool]:
     """Give a document to exactly ``readers``; return its new bytes, and whether somebody who left knows the data key.
 
-    Who is only added, or gets another recipient form, costs the metadata block and no value is opened. Nothing to change
+    ``file`` is the document as it was read, if it was. Who is only added, or gets another recipient form, costs the metadata block and no value is opened. Nothing to change
     gives the same bytes.
 
     Raises:
@@ -156,7 +170,7 @@ def reseal(
     new_key = readers.needs_new_key and not keep_data_key
     if new_key:
         refuse_left_services(readers)
-    file = read_document(format, data)
+    file = read_document(format, data) if file is None else file
     if readers.services:
         file = without_services(file)
     out = rewrap(
@@ -205,14 +219,36 @@ def stage_document(
     """Stage the sealed document ``data`` and what the lock is to know of it; every write of an existing document ends here.
 
     ``exposed`` is what :func:`reseal` said. A data key that was exposed before stays so until there is a new one, which
-    ``new_key`` says of a write that made one although ``readers`` did not ask for it.
+    ``new_key`` says of a write that made one although ``readers`` did not ask for it. A data key that nobody knows the age of
+    stays one as well: the entry says "wrote" only under a key that was made here, and :func:`made_here` tells.
     """
-    before = session.lock.files.get(readers.path or path)
+    source = readers.path or path
+    before = session.lock.files.get(source)
     renewed = new_key or (readers.needs_new_key and not exposed)
-    still = before is not None and before.key_exposed and not renewed
+    # Who was a reader by the lock and is none now left without us: `sops updatekeys` drops a stanza and keeps the data key,
+    # and whoever expects to be revoked can take his own stanza out first.
+    known = before is not None and (before.key_exposed or not readers.keys.issuperset(before.recipients))
+    still = known and not renewed
     session.stage_secret(
-        path, data, readers.keys, expect=expect, key_exposed=exposed or still, recorded=readers.recorded
+        path,
+        data,
+        readers.keys,
+        expect=expect,
+        basis="wrote" if renewed or made_here(session, source) else "opened",
+        key_exposed=exposed or still,
+        recorded=readers.recorded,
     )
+
+
+def made_here(session: WriteSession, path: str) -> bool:
+    """Say whether the data key of the document on the disk was made here, the last time that one was needed.
+
+    Of a file that somebody else wrote since, sops or whoever put back an old version, nobody knows.
+    """
+    before = session.lock.files.get(path)
+    if before is None or before.basis != "wrote":
+        return False
+    return before.sha256 == session.project.index.digest(session.project.root, path)
 
 
 def keys_of(project: Project, readers: DocumentReaders) -> dict[str, PublicKey]:
@@ -223,6 +259,16 @@ def keys_of(project: Project, readers: DocumentReaders) -> dict[str, PublicKey]:
 def service_names(services: Iterable[str]) -> str:
     """Name key services of sops as people do: "PGP, AWS KMS"."""
     return ", ".join(_SERVICES.get(name, name) for name in services)
+
+
+def service_notes(path: str, readers: DocumentReaders) -> tuple[str, ...]:
+    """Say who reads a document besides the keys of the registry: keys of other services, of which it knows nothing."""
+    if not readers.left:
+        return ()
+    return (
+        f"{path} is also encrypted under {service_names(readers.left)}, which no rule speaks of;"
+        f" to take that off: secretsmith rekey {shlex.quote(path)} --drop-unknown",
+    )
 
 
 def may_open(project: Project, file: SopsFile) -> bool:
@@ -287,7 +333,18 @@ def _readers(
         path=sealed.path,
         left=() if drop_unknown else metadata.services,
     )
-    return _compared(made, wanted, present, target)
+    made = _compared(made, wanted, present, target)
+    return replace(made, last=_last(registry, present, target, metadata.threshold)) if kept else made
+
+
+def _last(
+    registry: Registry, present: Sequence[Sequence[Entry]], target: Sequence[Sequence[Entry]], needed: int
+) -> tuple[str, ...]:
+    """Return the users who could open the groups ``present`` alone and leave them, when no admin is left who can."""
+    after = opening_alone(registry, target, needed)
+    if any(user.name in after for user in registry.admins()):
+        return ()
+    return tuple(sorted((opening_alone(registry, present, needed) - after) & registry.users.keys()))
 
 
 def _compared(
@@ -322,10 +379,12 @@ __all__ = [
     "document_drift",
     "document_readers",
     "keys_of",
+    "made_here",
     "may_open",
     "new_groups",
     "refuse_left_services",
     "reseal",
     "service_names",
+    "service_notes",
     "stage_document",
 ]

@@ -1,4 +1,4 @@
-"""``lock --merge``: make one lock of two, in place or as git's merge driver."""
+"""``lock --merge``: make one lock of two, in place or as git's merge driver; as that, one registry of two as well."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from secretsmith.errors import Code, NotFound
+from secretsmith.errors import Code, Conflict, NotFound
 from secretsmith.policy.lock import LOCK_NAME, Lock, dump_lock, parse_lock
 from secretsmith.policy.lockmerge import merge_conflicted, merge_locks
-from secretsmith.project import MAX_LOCK_BYTES
+from secretsmith.policy.registrymerge import with_both_additions
+from secretsmith.project import MAX_LOCK_BYTES, REGISTRY_NAME
 from secretsmith.store.atomic import read_file, write_atomic
 from secretsmith.store.clone import state_dir
+from secretsmith.store.git import merged_text
 from secretsmith.store.lockfile import repository_lock
 from secretsmith.store.transaction import Transaction
 
@@ -59,6 +61,29 @@ def merge_files(base: Path, ours: Path, theirs: Path) -> LockMerged:
     return LockMerged(ours, True, _doubtful(merged))
 
 
+def is_registry(path: Path) -> bool:
+    """Say whether a file that git hands to its merge driver is a registry: a lock is JSON, or still empty."""
+    text = read_file(path, MAX_LOCK_BYTES).lstrip()
+    return bool(text) and not text.startswith(b"{")
+
+
+def merge_registry_files(base: Path, ours: Path, theirs: Path) -> None:
+    """Merge three registries and write the result to ``ours``, as :func:`merge_files` does locks.
+
+    Raises:
+        Conflict: CONFLICT, more is to decide than whose addition comes first; ``ours`` has git's conflict markers then.
+    """
+    data, clean = merged_text(base, ours, theirs)
+    merged = None if clean else with_both_additions(data.decode("utf-8", "surrogateescape"))
+    write_atomic(ours, data if merged is None else merged.encode("utf-8", "surrogateescape"))
+    if not clean and merged is None:
+        raise Conflict(
+            Code.CONFLICT,
+            f"{REGISTRY_NAME}: both sides changed the same lines",
+            hints=(f"edit it, then: git add {REGISTRY_NAME} and secretsmith check",),
+        )
+
+
 def _read(path: Path) -> Lock | None:
     try:
         text = read_file(path, MAX_LOCK_BYTES).decode("utf-8", "replace")
@@ -78,4 +103,4 @@ def _doubtful(lock: Lock) -> tuple[str, ...]:
     return tuple(path for path, entry in lock.files.items() if not entry.recipients)
 
 
-__all__ = ["LockMerged", "merge_files", "merge_in_place"]
+__all__ = ["LockMerged", "is_registry", "merge_files", "merge_in_place", "merge_registry_files"]

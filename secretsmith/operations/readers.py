@@ -128,7 +128,7 @@ def quick_drift(project: Project, path: str) -> Judged:
     wanted = wanted_by(project, path)
     if wanted.key_groups is not None and format_of(path) is not Format.AGE:
         return judge_sealed(project, read_sealed(project, path))
-    present = locked_readers(project, entry.recipients)
+    present = locked_readers(project, entry)
     return Judged(wanted, present, compare(wanted, present))
 
 
@@ -147,10 +147,14 @@ def judge_sealed(project: Project, sealed: SealedFile) -> Judged:
     return Judged(sealed.wanted, sealed.present, readers.drift, readers, sealed)
 
 
-def locked_readers(project: Project, recipients: Sequence[str]) -> Present:
-    """Return the readers that a fitting lock entry names; keys that the registry never named are unknown."""
-    known = frozenset(key for key in recipients if project.registry.key_owner(key))
-    return Present(known, tuple(key for key in recipients if key not in known), "lock")
+def locked_readers(project: Project, entry: LockEntry) -> Present:
+    """Return the readers that a fitting lock entry names; keys that the registry never named are unknown.
+
+    What was assumed when the entry was made stays assumed.
+    """
+    known = frozenset(key for key in entry.recipients if project.registry.key_owner(key))
+    unknown = tuple(key for key in entry.recipients if key not in known)
+    return Present(known, unknown, "assumed" if entry.basis == "assumed" else "lock")
 
 
 def sealing_recipients(keys: Mapping[str, PublicKey], form: Form) -> tuple[str, ...]:
@@ -171,6 +175,9 @@ def refuse_injection(path: str, present: Present, *, drop_unknown: bool) -> None
         "if it belongs to somebody, register the key: secretsmith user add NAME --key … (or host add)",
         f"if not, drop it: secretsmith rekey {quoted} --drop-unknown",
     )
+    if any(name.startswith("anonymous") for name in present.unknown):
+        asked = "if the registry was edited since the file was made: undo the edit, secretsmith rekey, and edit it again"
+        remedies = (f"{asked} (who reads it is on record then)", *remedies[1:])
     if "scrypt" in present.unknown:  # a passphrase belongs to no name, and no identity opens the file
         remedies = (f"if you know its passphrase: age -d {quoted} | secretsmith set {quoted} --drop-unknown",)
     raise IntegrityFailure(

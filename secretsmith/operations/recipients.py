@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -34,6 +35,16 @@ def entry_of(registry: Registry, wanted: Wanted, text: str) -> Entry:
 def held_by(entries: Iterable[Entry]) -> frozenset[str]:
     """Return the fingerprints of all registered keys among the recipients of a group."""
     return frozenset(key for entry in entries for key in entry.keys)
+
+
+def opening_alone(registry: Registry, groups: Sequence[Iterable[Entry]], needed: int) -> frozenset[str]:
+    """Return who is in so many groups as are needed: who opens the document without anybody's help."""
+    opened = Counter(
+        name
+        for group in groups
+        for name in {use.principal for key in held_by(group) for use in registry.key_owner(key)}
+    )
+    return frozenset(name for name, count in opened.items() if count >= needed)
 
 
 def kept_groups(
@@ -140,4 +151,4 @@ def _aligned(
     return [wanted[placed[place]] for place in range(len(present))]
 
 
-__all__ = ["Entry", "Spell", "entry_of", "formed", "held_by", "kept_groups", "ruled_groups"]
+__all__ = ["Entry", "Spell", "entry_of", "formed", "held_by", "kept_groups", "opening_alone", "ruled_groups"]

@@ -1,4 +1,4 @@
-"""``rekey``: encrypt the files that drift to the readers the rules want. Plan, then apply.
+"""``rekey``: encrypt the files that drift to the readers the rules want.
 
 Only drifted files are touched. All are staged, read back from the disk and verified before the first one is renamed, and
 the renames are journaled: an interrupted run is finished by the next command. Age files are encrypted anew; of sops
@@ -7,83 +7,47 @@ documents only what has to change changes: the metadata when readers are added, 
 
 from __future__ import annotations
 
+import hashlib
 import shlex
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from secretsmith.crypto.armor import is_armored
 from secretsmith.crypto.publickey import Form, PublicKey
-from secretsmith.documents.format import Format, format_of
 from secretsmith.documents.seal import open_key, open_value, seal_value
 from secretsmith.errors import CannotDecrypt, Code, Conflict, SecretsmithError
 from secretsmith.operations.keygroups import (
     DocumentReaders,
-    document_readers,
     keys_of,
-    may_open,
     refuse_left_services,
     reseal,
     service_names,
     stage_document,
 )
-from secretsmith.operations.managed import managed_files
 from secretsmith.operations.readers import (
     SealedFile,
     accept_readers,
     describe_change,
-    names_of,
-    quick_drift,
     read_sealed,
-    refuse_grouped_age,
     refuse_injection,
     refuse_unfit_readers,
     remember_accepted,
     sealing_recipients,
     verifier,
 )
-from secretsmith.policy.drift import Drift
+from secretsmith.operations.rekeyplan import (
+    PlannedFile,
+    RekeyPlan,
+    kept_note,
+    plan_rekey,
+    readers_after,
+)
+from secretsmith.policy.lock import LockEntry
 from secretsmith.project import Project, WriteSession, writing
 
 if TYPE_CHECKING:
     from secretsmith.documents.sopsfile import SopsFile
-
-
-@dataclass(frozen=True, slots=True)
-class PlannedFile:
-    """One file to rekey. ``add`` and ``remove`` are fingerprints; ``unknown`` are readers the registry never named.
-
-    ``blocked``: no identity of whoever runs this can open it. ``rules`` are the patterns that decide; ``why`` is a sentence.
-    ``readers`` are those that a document is to have, None for an age file.
-    """
-
-    path: str
-    digest: str
-    add: tuple[str, ...]
-    remove: tuple[str, ...]
-    keep: tuple[str, ...]
-    unknown: tuple[str, ...]
-    rules: tuple[str, ...]
-    why: str
-    blocked: bool
-    form: Form | None
-    readers: DocumentReaders | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class RekeyPlan:
-    """What a rekey would do; empty when nothing drifts.
-
-    ``notes`` name documents whose key groups no rule describes, so that a rekey does not give them all readers;
-    ``unread`` says of each file that could not be judged why: it is damaged, or not encrypted at all.
-    """
-
-    files: tuple[PlannedFile, ...]
-    notes: tuple[str, ...] = ()
-    unread: tuple[SecretsmithError, ...] = ()
-
-    def __bool__(self) -> bool:
-        return bool(self.files)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,119 +60,23 @@ class Rekeyed:
 
 @dataclass(frozen=True, slots=True)
 class RekeyResult:
-    """``rekeyed`` were written; ``blocked`` could not be opened by anybody present and are as they were."""
+    """``rekeyed`` were written; ``blocked`` could not be opened by anybody present and are as they were.
+
+    ``recorded`` counts files whose readers, which nothing but their number tells, are on the lock now.
+    """
 
     rekeyed: tuple[Rekeyed, ...]
     blocked: tuple[str, ...]
+    recorded: int = 0
 
 
-def plan_rekey(
-    project: Project, paths: Sequence[str] = (), *, form: Form | None = None, drop_unknown: bool = False
-) -> RekeyPlan:
-    """Say what drifts and what a rekey would do about it; needs no key and asks for no passphrase.
+@dataclass(frozen=True, slots=True)
+class StagedRekey:
+    """A rekey that waits for the commit of its session. ``accepted`` are keys to remember as accepted after that."""
 
-    ``form`` asks for another recipient form of the keys in the files, too; ``drop_unknown`` for documents that are sealed
-    to age keys alone, so that PGP keys and the like go. A file that cannot be judged keeps none of the others waiting.
-    """
-    files: list[PlannedFile] = []
-    notes: list[str] = []
-    unread: list[SecretsmithError] = []
-    for path in managed_files(project, paths):
-        try:
-            files.extend(_planned(project, path, form, drop_unknown, notes))
-        except SecretsmithError as error:
-            unread.append(error.at(path))
-    project.index.save()
-    return RekeyPlan(tuple(files), tuple(notes), tuple(unread))
-
-
-def _planned(
-    project: Project, path: str, form: Form | None, drop_unknown: bool, notes: list[str]
-) -> Iterator[PlannedFile]:
-    document = format_of(path) is not Format.AGE
-    # The lock says nothing of recipient forms, nor of keys that are not age's.
-    asked = form is not None or (document and drop_unknown)
-    judged = None if asked else quick_drift(project, path)
-    if judged is not None and judged.readers is not None:
-        notes.extend(kept_note(project, judged.readers))
-    if judged is not None and not judged.drifts:
-        return
-    sealed = (judged and judged.sealed) or read_sealed(project, path)
-    refuse_grouped_age(path, sealed.wanted)
-    if document:
-        yield from _planned_document(project, sealed, form, drop_unknown)
-    elif sealed.drift or (form is not None and sealed.form not in (None, form)):
-        why = _why(project, sealed, sealed.drift, form)
-        blocked = not project.ring.may_open(sealed.data)
-        yield _plan_file(sealed, sealed.drift, why, form, blocked=blocked)
-
-
-def _planned_document(
-    project: Project, sealed: SealedFile, form: Form | None, drop_unknown: bool
-) -> Iterator[PlannedFile]:
-    readers = _readers_of(project, sealed, form, drop_unknown)
-    if not readers or sealed.sops is None:
-        return
-    parts = [_why(project, sealed, readers.drift, form if readers.reformed else None)]
-    if readers.regrouped:
-        parts.append("its key groups are not those of the rules")
-    if readers.services:
-        parts.append(f"nobody reads it by {service_names(readers.services)} any more")
-    if readers.kept:
-        parts.append("its key groups, which no rule describes, stay")
-    why = "; ".join(part for part in parts if part)
-    blocked = not may_open(project, sealed.sops)
-    yield _plan_file(sealed, readers.drift, why, form, blocked=blocked, readers=readers)
-
-
-def _readers_of(
-    project: Project, sealed: SealedFile, form: Form | None, drop_unknown: bool
-) -> DocumentReaders:
-    try:
-        return document_readers(project, sealed, form=form, drop_unknown=drop_unknown)
-    except SecretsmithError as error:
-        raise error.at(sealed.path) from None
-
-
-def _plan_file(
-    sealed: SealedFile,
-    change: Drift,
-    why: str,
-    form: Form | None,
-    *,
-    blocked: bool,
-    readers: DocumentReaders | None = None,
-) -> PlannedFile:
-    after = frozenset(sealed.wanted.keys) if readers is None else readers.keys
-    return PlannedFile(
-        path=sealed.path,
-        digest=sealed.digest,
-        add=change.add,
-        remove=change.remove,
-        keep=tuple(sorted(after & sealed.present.keys)),
-        unknown=change.unknown,
-        rules=tuple(rule.pattern for rule in sealed.wanted.rules),
-        why=why,
-        blocked=blocked,
-        form=form,
-        readers=readers,
-    )
-
-
-def _why(project: Project, sealed: SealedFile, change: Drift, form: Form | None) -> str:
-    reasons = []
-    if change.add:
-        for name in names_of(project, change.add):
-            because = ", ".join(sealed.wanted.why.get(name, ()))
-            reasons.append(f"{name} is wanted ({because})" if because else f"{name} is wanted")
-    for key in change.remove:
-        uses = project.registry.key_owner(key)
-        state = f"the key is {uses[0].state}" if uses and uses[0].state != "active" else "no rule names it"
-        reasons.append(f"{project.name_of(key)} is not wanted ({state})")
-    reasons.extend(f"{unknown} is in no registry" for unknown in change.unknown)
-    if not reasons and form is not None:
-        reasons.append(f"the recipients get the {form} form")
-    return "; ".join(reasons)
+    rekeyed: tuple[Rekeyed, ...]
+    blocked: tuple[str, ...]
+    accepted: tuple[str, ...]
 
 
 def apply_rekey(
@@ -220,7 +88,7 @@ def apply_rekey(
     keep_data_key: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> RekeyResult:
-    """Rekey the files of ``plan``, all or none of those that can be opened.
+    """Rekey the files of ``plan``, all or none of those that can be opened, and record the readers that are only assumed.
 
     ``keep_data_key``: a document that somebody may not read any more keeps its data key, which goes on the lock as exposed:
     with an old copy of the file he opens what is written later. ``progress(done, total)`` is called after each file.
@@ -231,20 +99,65 @@ def apply_rekey(
             is encrypted under key services besides age.
         Conflict: CHANGED, a file is not the one the plan was made for.
     """
-    if not plan:
+    if not plan and not plan.assumed:
         return RekeyResult((), ())
     with writing(project) as session:
-        fresh = session.project
-        sealed = [_still(fresh, planned, drop_unknown) for planned in plan.files]
-        for file in sealed:
-            refuse_injection(file.path, file.present, drop_unknown=drop_unknown)
-        accepted = accept_readers(fresh, _keys_after(fresh, plan, sealed), accept)
-        work = _Work(session, drop_unknown, keep_data_key)
-        done, blocked = _stage_all(work, plan, sealed, progress)
-        if done:
-            remember_accepted(fresh, accepted)
+        plan = _fitting(session, plan, drop_unknown)
+        staged = stage_rekey(
+            session,
+            plan,
+            accept=accept,
+            drop_unknown=drop_unknown,
+            keep_data_key=keep_data_key,
+            progress=progress,
+        )
+        recorded = record_assumed(session, plan.assumed)
+        if staged.rekeyed or recorded:
             session.commit(verifier(session))
-    return RekeyResult(tuple(done), tuple(blocked))
+            finish_rekey(session, staged)
+    return RekeyResult(staged.rekeyed, staged.blocked, recorded)
+
+
+def stage_rekey(
+    session: WriteSession,
+    plan: RekeyPlan,
+    *,
+    accept: Sequence[str] = (),
+    drop_unknown: bool = False,
+    keep_data_key: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> StagedRekey:
+    """Stage the rekey of the files of ``plan``, which was made for this session's registry and lock.
+
+    Whoever called commits with :func:`verifier` (the transaction refuses files that changed since the plan) and then calls
+    :func:`finish_rekey`. Raises as :func:`apply_rekey`; then nothing is to be committed.
+    """
+    project = session.project
+    sealed = [planned.sealed or read_sealed(project, planned.path) for planned in plan.files]
+    for file in sealed:
+        refuse_injection(file.path, file.present, drop_unknown=drop_unknown)
+    accepted = accept_readers(project, _keys_after(project, plan, sealed), accept)
+    work = _Work(session, drop_unknown, keep_data_key)
+    done, blocked = _stage_all(work, plan, sealed, progress)
+    return StagedRekey(tuple(done), tuple(blocked), accepted if done else ())
+
+
+def finish_rekey(session: WriteSession, staged: StagedRekey) -> None:
+    """After the commit: remember the keys that were accepted, and the new files, which the next command need not read."""
+    remember_accepted(session.project, staged.accepted)
+    if staged.rekeyed:
+        session.project.index.learn(session.project.root, session.sealed)
+
+
+def record_assumed(session: WriteSession, entries: Sequence[tuple[str, LockEntry]]) -> int:
+    """Put ``entries`` on the lock, of files that are still the same; returns how many."""
+    fitting = {
+        path: entry
+        for path, entry in entries
+        if hashlib.sha256(session.project.read(path)).hexdigest() == entry.sha256
+    }
+    session.lock = session.lock.with_files(fitting)
+    return len(fitting)
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,12 +177,29 @@ def _keys_after(project: Project, plan: RekeyPlan, sealed: Sequence[SealedFile])
     return found
 
 
-def _still(project: Project, planned: PlannedFile, drop_unknown: bool) -> SealedFile:
+def _fitting(session: WriteSession, plan: RekeyPlan, drop_unknown: bool) -> RekeyPlan:
+    """Return the plan for the repository as it is now, if that makes no difference; else Conflict CHANGED.
+
+    What was read for the plan is good while registry and lock say the same; that the files are the same, the transaction
+    sees before it replaces them.
+    """
+    project = session.project
+    same = (project.registry_text, drop_unknown) == (plan.registry_text, plan.drop_unknown)
+    files = [
+        planned
+        if same and planned.sealed is not None and session.lock.files.get(planned.path) == planned.entry
+        else _still(project, planned, drop_unknown)
+        for planned in plan.files
+    ]
+    return replace(plan, files=tuple(files), assumed=plan.assumed if same else ())
+
+
+def _still(project: Project, planned: PlannedFile, drop_unknown: bool) -> PlannedFile:
     sealed = read_sealed(project, planned.path)
     if sealed.sops is None:
         same = (sealed.drift.add, sealed.drift.remove) == (planned.add, planned.remove)
     else:
-        same = _readers_of(project, sealed, planned.form, drop_unknown) == planned.readers
+        same = readers_after(project, sealed, planned.form, drop_unknown) == planned.readers
     if sealed.digest != planned.digest or not same:
         raise Conflict(
             Code.CHANGED,
@@ -277,7 +207,7 @@ def _still(project: Project, planned: PlannedFile, drop_unknown: bool) -> Sealed
             hints=("secretsmith rekey --plan",),
             path=planned.path,
         )
-    return sealed
+    return replace(planned, sealed=sealed)
 
 
 def _stage_all(
@@ -335,6 +265,7 @@ def _stage_document(work: _Work, readers: DocumentReaders, file: SealedFile, sop
         file.data,
         recovered,
         readers,
+        file=sops,
         keep_data_key=work.keep_data_key,
         interaction=project.interaction,
     )
@@ -356,24 +287,16 @@ def _document_change(readers: DocumentReaders, change: str, why: str, *, exposed
     return "; ".join(parts)
 
 
-def kept_note(project: Project, readers: DocumentReaders) -> tuple[str, ...]:
-    """Return a sentence about key groups that no rule describes, if they keep a document from the readers of the rules."""
-    if not readers.kept or not (readers.missing or readers.stuck):
-        return ()
-    said = []
-    if readers.missing:
-        said.append(f"{', '.join(names_of(project, readers.missing))} cannot be added")
-    if readers.stuck:
-        said.append(f"{', '.join(names_of(project, readers.stuck))} cannot be dropped")
-    return (f"{readers.path} has key groups that no rule describes: {' and '.join(said)}",)
-
-
 __all__ = [
     "PlannedFile",
     "RekeyPlan",
     "RekeyResult",
     "Rekeyed",
+    "StagedRekey",
     "apply_rekey",
+    "finish_rekey",
     "kept_note",
     "plan_rekey",
+    "record_assumed",
+    "stage_rekey",
 ]

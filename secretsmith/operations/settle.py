@@ -6,11 +6,13 @@ that is newer than the loss is out of their reach.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from secretsmith.documents.seal import open_value
-from secretsmith.documents.tree import LeafKind, TreePath, parse_tree_path
+from secretsmith.documents.tree import LeafKind, TreePath, format_tree_path, parse_tree_path
 from secretsmith.errors import CannotDecrypt
 from secretsmith.operations.readers import SealedFile
 from secretsmith.policy.lock import Debt, DebtReason
@@ -22,6 +24,7 @@ from secretsmith.sensitive import Sensitive
 if TYPE_CHECKING:
     from secretsmith.documents.sopsopen import OpenDocument
 
+_TELLING_DIGITS: Final = 4  # a PIN has as many
 _KEY_LOST: Final[frozenset[DebtReason]] = frozenset({"reinstalled", "retired", "compromised"})
 
 
@@ -77,11 +80,17 @@ def settle_document(
     if changed and not fresh_key:
         notes.append(
             _owed_on(
-                path, f"its data key may be known; first secretsmith rotate {path}, then change what it holds"
+                path,
+                f"its data key may be known; first secretsmith rotate {shlex.quote(path)}, then change what it holds",
             )
         )
-        return notes
-    return [*_settle(session, [d for d in changed if not _reads_on(session.project, d, keys)]), *notes]
+    else:
+        paid = [debt for debt in changed if not _reads_on(session.project, debt, keys)]
+        notes = [*_settle(session, paid), *notes]
+    # Last: a record may get the key of one that was paid.
+    moved = {debt: _followed(debt, before, now) for debt in owed if debt not in changed}
+    session.lock = session.lock.without_debt(lambda debt: debt in moved).with_debt(moved.values())
+    return notes
 
 
 def _settle(session: WriteSession, paid: Sequence[Debt]) -> list[str]:
@@ -105,12 +114,39 @@ def _reads_on(project: Project, debt: Debt, keys: Iterable[str]) -> bool:
 
 
 def _is_changed(debt: Debt, before: OpenDocument, after: OpenDocument) -> bool:
-    """Say whether nothing that was sealed at or below the key of ``debt`` is still there, also under another name."""
+    """Say whether nothing that was sealed at or below the key of ``debt`` is still there, also under another name.
+
+    A key that was gone before proves nothing: the value may have been moved by another program. A number that became the
+    same digits as a text, or the other way round, is the value that it was.
+    """
     start = parse_tree_path(debt.key) if debt.key else ()
     known = _sealed_values(before, start)
-    now = set(_values(after))
-    texts = {plain for _, _, kind, plain in now if kind is LeafKind.STRING}
-    return not any(each in now or (each[2] is LeafKind.STRING and each[3] in texts) for each in known)
+    if not known:
+        return False
+    now = [held for held in _values(after) if held[2] is not LeafKind.COMMENT]
+    places = {(document, path, plain) for document, path, _, plain in now}
+    anywhere = {plain for _, _, _, plain in now}
+    return not any(
+        (document, path, plain) in places or (_is_telling(kind, plain) and plain in anywhere)
+        for document, path, kind, plain in known
+    )
+
+
+def _is_telling(kind: LeafKind, plain: bytes) -> bool:
+    """Say whether the same value at another place is likely the same secret, and not just another 1 or true."""
+    return kind is LeafKind.STRING or (kind is not LeafKind.BOOLEAN and len(plain) >= _TELLING_DIGITS)
+
+
+def _followed(debt: Debt, before: OpenDocument, after: OpenDocument) -> Debt:
+    """Return ``debt`` under the key that its value has now: items of a list move up, and people rename keys."""
+    known = _sealed_values(before, parse_tree_path(debt.key)) if debt.key else []
+    if len(known) != 1:
+        return debt
+    kind, plain = known[0][2:]
+    keys = [format_tree_path(path) for _, path, *value in _values(after) if value == [kind, plain]]
+    if not keys or debt.key in keys or not keys[0].isprintable():
+        return debt
+    return replace(debt, key=keys[0])
 
 
 _Held = tuple[int, TreePath, LeafKind, bytes]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,13 +13,12 @@ from secretsmith.documents.tree import parse_tree_path
 from secretsmith.errors import CannotDecrypt, Code, RefusedInput, SecretsmithError
 from secretsmith.identities.ring import (
     ABSENT,
-    LOCKED_NO_TERMINAL,
     NOT_NEEDED,
-    WRONG_PASSPHRASE,
     IdentityRing,
     Tried,
 )
 from secretsmith.operations.fileformat import format_of_sealed
+from secretsmith.operations.nextstep import next_steps
 from secretsmith.operations.readers import SealedFile, names_of, read_sealed
 from secretsmith.project import MAX_SECRET_BYTES, Project
 from secretsmith.sensitive import Sensitive
@@ -28,11 +26,6 @@ from secretsmith.store.atomic import read_file
 
 OpenPgp = Callable[[bytes], Sensitive] | None
 """What opens PGP messages, None without gpg."""
-
-_LOCKED = {
-    LOCKED_NO_TERMINAL: "run this on a terminal, which is asked for the passphrase",
-    WRONG_PASSPHRASE: "try again with the right passphrase",
-}
 
 
 def show_secret(project: Project, path: str, key: str | None = None) -> Sensitive:
@@ -60,7 +53,7 @@ def open_sealed(project: Project, sealed: SealedFile, key: str | None = None) ->
 def explained(project: Project, sealed: SealedFile, error: CannotDecrypt) -> CannotDecrypt:
     """Return the same error with who could open the file, what was tried, and what to do next."""
     readers = (*names_of(project, sealed.present.keys), *sealed.present.unknown)
-    return _explained(error, sealed.path, sealed.format, readers, project.ring, _asking(project, sealed))
+    return _explained(error, sealed.path, sealed.format, readers, project.ring, next_steps(project, sealed))
 
 
 def show_file(
@@ -128,25 +121,6 @@ def _explained(
     hints.append(f"tried: {tried_text(ring.trace())}")
     hints += ["if you have the key: SECRETSMITH_IDENTITY=KEYFILE secretsmith show …", *then]
     return CannotDecrypt(error.code, f"{path}: {error.message}", hints=hints, path=path)
-
-
-def _asking(project: Project, sealed: SealedFile) -> tuple[str, ...]:
-    """Say which reader can give access. Hosts are left out: nobody works there."""
-    own = {key.fingerprint for key in project.ring.own_keys()}
-    for tried in project.ring.trace():
-        if tried.fingerprint in sealed.present.keys and tried.outcome in _LOCKED:
-            return (f"your key {tried.fingerprint} opens it: {_LOCKED[tried.outcome]}",)
-    registered = [
-        name
-        for name in names_of(project, own)
-        if project.registry.users.get(name) or project.registry.hosts.get(name)
-    ]
-    people = [name for name in names_of(project, sealed.present.keys) if name in project.registry.users]
-    ask = f"ask {' or '.join(people)} to run" if people else "somebody who can open it runs"
-    if any(name in sealed.wanted.names for name in registered):
-        return (f"the rules let you read it: {ask} secretsmith rekey {sealed.path}",)
-    who = registered[0] if registered else "YOU"
-    return (f"to get access, {ask}: secretsmith grant {shlex.quote(sealed.path)} --to {who} --rekey",)
 
 
 def tried_text(trace: Sequence[Tried]) -> str:

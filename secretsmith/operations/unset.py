@@ -41,6 +41,8 @@ def unset_in_document(
         raise NotFound(Code.NOT_FOUND, f"no secret {path}", hints=("secretsmith ls lists all",), path=path)
     try:
         data = unset_value(write.opened, names)
+    except NotFound as error:
+        raise error.with_hints(f"see what there is: secretsmith show {shlex.quote(path)}").at(path) from None
     except SecretsmithError as error:
         raise error.at(path) from None
     return store_document(project, write, Change(data))

@@ -9,6 +9,7 @@ from secretsmith.crypto.publickey import PublicKey
 from secretsmith.errors import Code, NotFound, RefusedInput
 from secretsmith.operations.changes import (
     Changed,
+    RekeyChoice,
     change_registry,
     check_new_name,
     parse_key,
@@ -41,8 +42,15 @@ class UserRemoved:
     keys: tuple[PublicKey, ...]
 
 
-def add_user(project: Project, name: str, lines: Sequence[str], *, admin: bool = False) -> UserAdded:
-    """Register a user with at least one public key line.
+def add_user(
+    project: Project,
+    name: str,
+    lines: Sequence[str],
+    *,
+    admin: bool = False,
+    rekey: RekeyChoice | None = None,
+) -> UserAdded:
+    """Register a user with at least one public key line. ``rekey`` as in :func:`change_registry`.
 
     Raises:
         RefusedInput: NAME, NAME_CLASH, a KEY code; EXISTS, the name or a key is taken; USAGE, no key.
@@ -67,7 +75,8 @@ def add_user(project: Project, name: str, lines: Sequence[str], *, admin: bool =
             return text
         raise _exists(user)
 
-    return UserAdded(change_registry(project, change, shown_keys=keys), name, keys, admin)
+    changed = change_registry(project, change, shown_keys=keys, rekey=rekey)
+    return UserAdded(changed, name, keys, admin)
 
 
 def _exists(user: User) -> RefusedInput:
@@ -81,8 +90,10 @@ def _exists(user: User) -> RefusedInput:
     )
 
 
-def remove_user(project: Project, name: str) -> UserRemoved:
+def remove_user(project: Project, name: str, *, rekey: RekeyChoice | None = None) -> UserRemoved:
     """Take a user's access away; the keys stay on record, so that what they are still in counts as drift.
+
+    ``rekey`` as in :func:`change_registry`.
 
     Raises:
         NotFound: no such user.
@@ -98,7 +109,7 @@ def remove_user(project: Project, name: str) -> UserRemoved:
     def losing(_: Registry) -> Mapping[str, DebtReason]:
         return {name: "removed"}
 
-    return UserRemoved(change_registry(project, change, losing=losing), name, tuple(had))
+    return UserRemoved(change_registry(project, change, losing=losing, rekey=rekey), name, tuple(had))
 
 
 def known_user(registry: Registry, name: str) -> User:

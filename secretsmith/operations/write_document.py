@@ -6,6 +6,7 @@ document's rule refuses. :func:`store_document` then gives the document to the w
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -24,6 +25,7 @@ from secretsmith.operations.keygroups import (
     new_groups,
     reseal,
     service_names,
+    service_notes,
     stage_document,
 )
 from secretsmith.operations.readers import (
@@ -194,7 +196,9 @@ def store_document(
         if also is not None:
             also(session)
         session.commit(verifier(session))
-    return replace(written, notes=(*change.notes, *written.notes, *session.notes))
+    ruled = written.unchanged and session.project.registry_text != session.registry_text
+    rule = (f"secretsmith.toml has a rule for {path} now",) if ruled else ()
+    return replace(written, notes=(*change.notes, *written.notes, *rule, *session.notes))
 
 
 def _store_new(session: WriteSession, prepared: PreparedWrite, change: Change, wanted: Wanted) -> Written:
@@ -236,20 +240,32 @@ def _store_changed(
     names = _names(project, keys, wanted)
     if data == sealed.data:
         return Written(path, False, names, "", unchanged=True)
-    before = session.lock.files.get(path)
     stage_document(session, path, data, readers, expect=sealed.digest, exposed=exposed)
-    ours = before is not None and before.sha256 == sealed.digest and before.basis == "wrote"
+    entry = session.lock.files[path]
     settled = settle_document(
         session,
         path,
         keys,
         before=opened,
         after=lambda: _reopened(opened, change),
-        fresh_key=not session.lock.files[path].key_exposed and (readers.needs_new_key or ours),
+        fresh_key=entry.basis == "wrote" and not entry.key_exposed,
     )
     remember_accepted(project, accepted)
-    notes = (*reader_notes(path, wanted), *_group_notes(project, readers), *settled)
+    notes = (
+        *reader_notes(path, wanted),
+        *_group_notes(project, readers),
+        *service_notes(path, readers),
+        *([_known_key(path)] if entry.key_exposed else ()),
+        *settled,
+    )
     return Written(path, False, names, _described(project, readers), notes)
+
+
+def _known_key(path: str) -> str:
+    return (
+        f"somebody who lost access may know the data key of {path}, and so read what it holds:"
+        f" secretsmith rotate {shlex.quote(path)}"
+    )
 
 
 def _names(project: Project, keys: Mapping[str, PublicKey], wanted: Wanted) -> tuple[str, ...]:

@@ -9,10 +9,14 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import keys
 import pytest
 from terminals import OnTerminal
 from writtendocs import ALL, BINARY, CANARY, TEXTS, DocFleet, changed_lines, make_doc_fleet, password_of
 
+from secretsmith.documents.format import Format
+from secretsmith.documents.seal import evidence
+from secretsmith.documents.sopsnew import new_document
 from secretsmith.policy import edit
 
 OLD = CANARY
@@ -120,6 +124,19 @@ class TestTextThatCannotBeRead:
         assert kept == TEXTS["app.yaml"].replace(OLD, NEW) + b"a: [1\n"
         assert fleet.readers("secrets/app.yaml.rej.age") == ["alice"]
         nothing_left(fleet)
+
+    def test_not_for_an_admin_whom_nobody_accepted(self, fleet: DocFleet) -> None:
+        """Key groups that no rule describes get no new reader, so that nobody is asked about an admin who is in none."""
+        alice = fleet.derived("alice")
+        (fleet.root / "secrets").mkdir()
+        document = new_document(Format.YAML, b"a: " + OLD + b"\n", [[alice], [alice, fleet.public["carol"]]])
+        (fleet.root / "secrets/app.yaml").write_bytes(document)
+        line = keys.ed25519_key("eve").public
+        fleet.change_registry(lambda text: edit.add_user(text, "eve", [line], admin=True))
+        said = fleet.run("edit", "app.yaml", EDITOR=script(fleet, self.BAD), code=2).stderr
+        assert b"secrets/app.yaml.rej.age" in said
+        assert fleet.readers("secrets/app.yaml.rej.age") == ["alice"]
+        assert len(evidence(Format.AGE, fleet.document("app.yaml.rej.age"))) == 1
 
     def test_a_new_document_likewise(self, fleet: DocFleet) -> None:
         editor = script(fleet, "file.write_bytes(b'- a list\\n')")

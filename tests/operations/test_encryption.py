@@ -375,3 +375,12 @@ def test_which_files_are_managed(fleet: Fleet, tmp_path: Path) -> None:
     assert managed_target(project, fleet.root / "web/../secrets/web/new.env") == "secrets/web/new.env"
     assert managed_target(project, fleet.root / "notes.yaml") is None
     assert managed_target(project, tmp_path / "secrets/web/app.yaml") is None
+
+
+def test_what_git_never_saw_is_not_said_to_be_in_its_history(
+    fleet: Fleet, peer: Callable[[str], str]
+) -> None:
+    subprocess.run([peer("git"), "init", "-q"], cwd=fleet.root, check=True)
+    clear = clear_in(fleet, DOCUMENT)
+    made = replace_managed(fleet.project(), DOCUMENT, clear, Wishes(accept=("all",)))
+    assert not any("history" in note for note in made.notes)

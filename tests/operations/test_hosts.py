@@ -233,15 +233,16 @@ def test_a_no_on_the_terminal_changes_nothing(fleet: Fleet) -> None:
     assert fleet.files() == before and len(asked.person.asked) == 1
 
 
-def test_on_a_terminal_the_keys_are_shown_and_the_rekey_offered(fleet: Fleet) -> None:
+def test_on_a_terminal_keys_and_plan_are_shown_and_it_asks_once(fleet: Fleet) -> None:
     fleet.set(SECRET, b"hunter2")
     new = ed25519_key("root@web1")
-    asked = session(fleet, True, True)
+    asked = session(fleet, True)
     given = HostReprovisionParameters("web1", key=new.public)
     assert command.reprovision(asked.session, given) is ExitCode.OK
     old, fresh = (parse_public_key(line).fingerprint for line in (fleet.public["web1"], new.public))
     assert old in asked.person.asked[0] and fresh in asked.person.asked[0]
-    assert "1 file drifts" in asked.person.asked[1]
+    assert "1 file to rekey" in asked.person.asked[0] and len(asked.person.asked) == 1
+    assert f"{SECRET}: + web1, - {old}" in asked.err.splitlines()
     new.write(fleet.private, "web1")
     assert fleet.readers(SECRET) == ["alice", "web1"]
     assert asked.out == "" and f"dropped web1 ({old})" in asked.err
@@ -256,13 +257,14 @@ def test_rekey_and_no_rekey_decide_without_asking(fleet: Fleet) -> None:
     assert fleet.readers(SECRET) == ["alice", "web2"]
 
 
-def test_a_rekey_that_is_refused_says_that_the_registry_is_changed(fleet: Fleet) -> None:
+def test_a_rekey_that_is_refused_leaves_the_registry_as_well(fleet: Fleet) -> None:
     fleet.set(SECRET, b"hunter2")
     stranger = ed25519_key("stranger")
     fleet.change_registry(lambda text: text + f'[hosts.web9]\nkeys = ["{stranger.public}"]\n')
+    before = fleet.files()
     done = fleet.run("grant", "secrets/web/**", "--to", "web9", "--rekey", code=2)
-    assert b"--accept SHA256:" in done.stderr and b"secretsmith rekey" in done.stderr
-    assert fleet.readers(SECRET) == ["alice", "web1"]
+    assert b"--accept SHA256:" in done.stderr and b"nothing was changed" in done.stderr
+    assert fleet.files() == before
     add = session(fleet)
     command.add(add.session, HostAddParameters("web9", key=stranger.public, rekey=True))
     assert fleet.project().accepted.contains(parse_public_key(stranger.public).fingerprint)

@@ -18,6 +18,7 @@ from secretsmith.operations.keygroups import DocumentReaders, document_readers, 
 from secretsmith.operations.listing import list_secrets
 from secretsmith.operations.readers import quick_drift, read_sealed
 from secretsmith.operations.rekey import apply_rekey, plan_rekey
+from secretsmith.operations.rotate import rotate_secrets
 from secretsmith.operations.write_value import prepare_write, store_value
 from secretsmith.policy.resolve import Wanted, wanted_readers
 from secretsmith.sensitive import Sensitive
@@ -242,6 +243,22 @@ def test_whoever_is_not_wanted_leaves_a_kept_group_that_has_others(
     assert opened_by_sops(sops, path, fleet.users["alice"]) == CLEAR[".yaml"]
     assert opened_by_sops(sops, path, fleet.users["bob"], fleet.hosts["web2"]) is None
     assert fleet.project().lock.files[DOCUMENT].recipients == ()
+
+
+def test_the_last_who_opens_kept_groups_alone_does_not_leave_them_to_nobody(fleet: Fleet) -> None:
+    """alice is admin and cannot be added: two hosts would be needed to open it ever again."""
+    path = put(fleet, DOCUMENT, [["bob", "web1"], ["bob", "web2"]])
+    rule(fleet, None)
+    before = path.read_bytes()
+    plan = plan_rekey(fleet.project())
+    assert not plan
+    assert [(error.code, error.path) for error in plan.unread] == [(Code.NO_ADMIN, DOCUMENT)]
+    assert "without bob no admin's key would open it" in plan.unread[0].message
+    with pytest.raises(RefusedInput) as refused:
+        rotate_secrets(fleet.project(), [DOCUMENT], accept=["all"])
+    assert refused.value.code is Code.NO_ADMIN
+    assert path.read_bytes() == before
+    assert quick_drift(fleet.project(), DOCUMENT).drift.remove == (fleet.key("bob").fingerprint,)
 
 
 def test_whoever_is_alone_in_a_kept_group_stays_and_is_reported(fleet: Fleet) -> None:

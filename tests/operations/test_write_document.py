@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import keys
 import pytest
+from sopsfleet import put_pgp
 from terminals import OnTerminal
 from writtendocs import ALL, BINARY, CANARY, TEXTS, DocFleet, changed_lines, make_doc_fleet, password_of
 
 from secretsmith.crypto import agefile
 from secretsmith.crypto.publickey import parse_public_key
+from secretsmith.documents.format import Format
+from secretsmith.documents.seal import read_document
+from secretsmith.documents.sopswrite import metadata_edits
 from secretsmith.errors import Code, Conflict
 from secretsmith.operations import write_document
 from secretsmith.operations.write_value import prepare_write
@@ -339,6 +345,13 @@ class TestDebt:
         fleet.run("set", "app.yaml", stdin=b"c: one\nn: 2\n")
         assert fleet.owed == [(None, "web2")]
 
+    @pytest.mark.parametrize("text", [b"a: x\nb: y\nn: '1'\n", b"a: x\nb: y\nm: 1\nn: 2\np: '123456'\n"])
+    def test_not_paid_by_digits_that_became_a_text_or_moved(self, fleet: DocFleet, text: bytes) -> None:
+        fleet.run("set", "app.yaml", stdin=b"n: 1\npin: 123456\n")
+        said = fleet.run("set", "app.yaml", stdin=text).stderr
+        assert b"not every value that was known changed" in said
+        assert fleet.owed == [(None, "web2")]
+
     def test_paid_by_values_that_are_gone(self, fleet: DocFleet) -> None:
         fleet.run("set", "app.yaml", stdin=b"c: five\n")
         assert fleet.owed == []
@@ -371,6 +384,69 @@ class TestDebt:
         said = fleet.run("set", "app.yaml", stdin=b"c: five\n").stderr
         assert b"its data key may be known" in said
         assert fleet.owed == [(None, "web2")]
+
+    @pytest.mark.parametrize("first", ["set", "rekey"])
+    def test_what_we_wrote_under_such_a_data_key_makes_it_no_newer(self, fleet: DocFleet, first: str) -> None:
+        """Else the second write would be taken for one under a data key of ours, and pay."""
+        fleet.sops("set", self.PATH, '["a"]', '"sops was here"')
+        if first == "set":
+            fleet.run("set", "app.yaml", stdin=b"c: five\n")
+        else:
+            fleet.change_registry(lambda text: edit.grant(text, ["secrets/**"], ["web1"]))
+            fleet.run("rekey")
+        assert fleet.lock.files[self.PATH].basis == "opened"
+        said = fleet.run("set", "app.yaml", stdin=b"d: six\n").stderr
+        assert b"its data key may be known" in said
+        assert fleet.owed == [(None, "web2")]
+        fleet.run("rotate", self.PATH)
+        assert fleet.lock.files[self.PATH].basis == "wrote"
+        fleet.run("set", "app.yaml", stdin=b"e: seven\n")
+        assert fleet.owed == []
+
+
+def test_a_reader_who_left_without_us_may_know_the_data_key(fleet: DocFleet) -> None:
+    """carol takes her stanza out before she is revoked: nothing drifts then, and nothing else would ask for a new key."""
+    fleet.make("app.yaml", TEXTS["app.yaml"])
+    path = fleet.root / "secrets/app.yaml"
+    file = read_document(Format.YAML, path.read_bytes())
+    (group,) = file.metadata.groups
+    staying = tuple(entry for entry in group.age if entry.recipient != fleet.public["carol"])
+    metadata = replace(file.metadata, groups=(replace(group, age=staying),))
+    path.write_bytes(file.document.splice(metadata_edits(file, metadata)))
+    fleet.change_registry(lambda text: edit.revoke(text, ["secrets/**"], ["carol"]))
+    said = fleet.run("set", "app.yaml", "db/password", stdin=NEW).stderr
+    assert b"may know the data key of secrets/app.yaml" in said
+    assert fleet.lock.files["secrets/app.yaml"].key_exposed
+    fleet.run("rotate", "secrets/app.yaml")
+    assert not fleet.lock.files["secrets/app.yaml"].key_exposed
+    assert b"data key" not in fleet.run("set", "app.yaml", "db/password", stdin=CANARY).stderr
+
+
+def test_the_note_of_debt_quotes_the_name(fleet: DocFleet) -> None:
+    path = "secrets/it's; x.yaml"
+    fleet.run("set", path, stdin=b"a: one\n")
+    fleet.owe(Debt(path, None, "web2", "revoked", "2026-01-02"))
+    fleet.sops("set", path, '["a"]', '"two"')
+    said = fleet.run("set", path, stdin=b"a: three\n").stderr.decode()
+    assert f"first secretsmith rotate {shlex.quote(path)}, then" in said
+
+
+def test_a_rule_is_told_of_when_nothing_else_is_written(fleet: DocFleet) -> None:
+    fleet.make("app.yaml", TEXTS["app.yaml"])
+    said = fleet.run("set", "app.yaml", "db/password", "--to", "carol", stdin=CANARY).stderr
+    assert b"unchanged, nothing was written" in said
+    assert b"secretsmith.toml has a rule for secrets/app.yaml now" in said
+
+
+def test_keys_of_other_services_are_named(fleet: DocFleet) -> None:
+    """Whoever has them reads on, and the registry does not say who that is."""
+    fleet.make("app.yaml", TEXTS["app.yaml"])
+    put_pgp(fleet.root / "secrets/app.yaml")
+    said = fleet.run("set", "app.yaml", "db/password", stdin=NEW).stderr
+    assert b"secrets/app.yaml is also encrypted under PGP" in said
+    assert b"secretsmith rekey secrets/app.yaml --drop-unknown" in said
+    fleet.run("rekey", "secrets/app.yaml", "--drop-unknown")
+    assert b"PGP" not in fleet.run("set", "app.yaml", "db/password", stdin=CANARY).stderr
 
 
 def test_a_file_that_lies_elsewhere_is_only_a_file(fleet: DocFleet) -> None:

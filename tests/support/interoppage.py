@@ -59,16 +59,6 @@ KNOWN = (
         " otherwise: `secretsmith rekey --form native`.",
     ),
     Known(
-        "anonymous",
-        Failed(
-            "secretsmith",
-            6,
-            "secretsmith: error: secrets/app.age: encrypted to a recipient that the registry never named: anonymous×1",
-        ),
-        "An `age1…` recipient leaves no name in an age file. secretsmith knows it by the lock once it has written the"
-        " file: `secretsmith set` it first.",
-    ),
-    Known(
         "age-document",
         Failed("age", 1, "age: error: failed to read header: parsing age header: unexpected intro: …"),
         "A document is no age file; only its data key is.",

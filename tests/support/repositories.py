@@ -54,6 +54,14 @@ class Fleet:
         self.write_registry(edit.grant(text, ["secrets/web/**"], ["web1"]))
         self.accept_all()
 
+    def at(self, folder: Path) -> Fleet:
+        """Return this fleet as it is after its folder was copied to ``folder``."""
+        moved = Fleet.__new__(Fleet)
+        moved.folder, moved.public = folder, self.public
+        moved.root, moved.home, moved.private = folder / "fleet", folder / "home", folder / "private"
+        moved.environ = {**self.environ, "HOME": str(moved.home)}
+        return moved
+
     @property
     def registry(self) -> str:
         return (self.root / "secretsmith.toml").read_text()

@@ -1,7 +1,8 @@
 """Runs command line transcripts: text files of steps, with the files they need inline.
 
 A transcript is lines of steps, then sections `-- NAME --`, each a file written before the first step. `#` starts a comment.
-Words are split as a shell would, `$NAME` is replaced from the environment and from `key`. The steps:
+Words are split as a shell would, `$NAME` is replaced from the environment and from `key`; `$NODE` is this computer's name.
+The steps:
 
     secretsmith WORDS…       has to succeed; `! secretsmith WORDS…` has to fail
     exit N                   the last program ended with this status
@@ -12,6 +13,8 @@ Words are split as a shell would, `$NAME` is replaced from the environment and f
     cp A B, rm A, mkdir A, chmod MODE A, env NAME=VALUE
     exists A…, ! exists A…
     key NAME [KIND]          makes an ssh key (ed25519, rsa, ecdsa): NAME, NAME.pub, $NAME (line), $NAME_fingerprint
+    sshd NAME KEY…           a real sshd on loopback with the private keys of `key`, its port in $NAME_port; again: others there
+    knows NAME KEY           ssh's known_hosts (a file of that name here) has the public key KEY for the sshd NAME
     age WORDS…, git WORDS…, sops WORDS…, ssh-keygen WORDS…   real programs; without one of them the transcript is skipped
 
 Two things are asserted without being asked: a refused command (exit 2, 4, 6, 9) leaves every file as it was, and no failure
@@ -35,6 +38,7 @@ from string import Template
 
 import jsonschema
 import keys
+import sshservers
 
 ROOT = Path(__file__).resolve().parents[2]
 SCHEMAS = ROOT / "docs" / "reference" / "schemas"
@@ -54,6 +58,7 @@ class Transcript:
         self.stdout = b""
         self.stderr = b""
         self.status = 0
+        self.servers: sshservers.SshServers | None = None
         home = folder / "home"
         home.mkdir()
         self.work.mkdir()
@@ -67,11 +72,19 @@ class Transcript:
             "PATH": os.environ["PATH"],
             "HOME": str(home),
             "USER": "alice",
+            "NODE": os.uname().nodename.partition(".")[0],
             "PYTHONPATH": str(ROOT),
         }
 
     def run(self) -> None:
         """Run every step; the first that does not hold fails with its line."""
+        try:
+            self._run()
+        finally:
+            if self.servers is not None:
+                self.servers.stop()
+
+    def _run(self) -> None:
         steps, *sections = _SECTION.split(self.path.read_text())
         for name, content in zip(sections[::2], sections[1::2], strict=True):
             file = self.work / name
@@ -177,6 +190,23 @@ class Transcript:
 
     def do_chmod(self, mode: str, name: str) -> None:
         (self.work / name).chmod(int(mode, 8))
+
+    def do_sshd(self, name: str, *host_keys: str) -> None:
+        if self.servers is None:
+            self.servers = sshservers.SshServers(self.work.parent, self.peer, self.work / "known_hosts")
+            self.environ["PATH"] = self.servers.path
+        port = self.environ.get(f"{name}_port")
+        if port is not None:
+            self.servers.stop(int(port))
+        started = self.servers.start(
+            *(self.work / key for key in host_keys), port=None if port is None else int(port)
+        )
+        self.environ[f"{name}_port"] = str(started)
+
+    def do_knows(self, name: str, key: str) -> None:
+        line = f"[127.0.0.1]:{self.environ[f'{name}_port']} {' '.join(self.environ[key].split()[:2])}\n"
+        with (self.work / "known_hosts").open("a") as file:
+            file.write(line)
 
     def do_env(self, assignment: str) -> None:
         name, _, value = assignment.partition("=")

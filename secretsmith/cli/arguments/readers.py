@@ -45,6 +45,18 @@ class RekeyParameters:
     json: bool = flag(
         "--json", "With --plan: print JSON (docs/reference/schemas/rekey-plan.schema.json).", default=False
     )
+    out: str | None = option(
+        "--out",
+        "PLAN",
+        "With --plan: write it to a file, for --apply (docs/reference/schemas/rekey-plan-file.schema.json).",
+        default=None,
+    )
+    apply: str | None = option(
+        "--apply",
+        "PLAN",
+        "Do exactly what a plan says, if registry and files are still those it was made for.",
+        default=None,
+    )
     accept: tuple[str, ...] = options("--accept", "SHA256:…|all", _ACCEPT, default=())
     form: str | None = option(
         "--form",
@@ -68,7 +80,19 @@ class CheckParameters:
     """``secretsmith check [PATH…]``."""
 
     paths: tuple[str, ...] = many("PATH", _PATHS, default=())
-    json: bool = flag("--json", "Print JSON (docs/reference/schemas/check.schema.json).", default=False)
+    format: str | None = option(
+        "--format",
+        "FORMAT",
+        "What to print: text, JSON, SARIF 2.1.0 for code scanning, or workflow commands of GitHub Actions.",
+        default=None,
+        choices=("text", "json", "sarif", "github"),
+    )
+    json: bool = flag("--json", "As --format json (docs/reference/schemas/check.schema.json).", default=False)
+    build: bool = flag(
+        "--build",
+        "Ask the builders now what the hosts declare; a build system may evaluate code.",
+        default=False,
+    )
     deep: bool = flag(
         "--deep",
         "Hash every file instead of trusting the stat index, and open all that your keys open, to check MACs and payloads.",

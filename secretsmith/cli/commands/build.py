@@ -8,12 +8,14 @@ from secretsmith.cli.arguments.repository import BuildHostsParameters, BuildMani
 from secretsmith.cli.session import Session
 from secretsmith.errors import ExitCode
 from secretsmith.manifest import dump_manifest
-from secretsmith.operations.build import BuiltHost, list_hosts, make_manifest, write_manifest
+from secretsmith.operations.build import BuiltHost, make_manifest, write_manifest
+from secretsmith.operations.buildexport import export_build, refresh_export
+from secretsmith.plugin.loader import Loader
 
 
 def hosts(session: Session, given: BuildHostsParameters) -> ExitCode:
     """List the hosts that builders know, and what is wrong with their declarations."""
-    built = list_hosts(session.project(), given.builder)
+    built = export_build(session.project(), given.builder)
     if given.json:
         session.json([_row(host) for host in built.hosts])
     else:
@@ -32,7 +34,9 @@ def hosts(session: Session, given: BuildHostsParameters) -> ExitCode:
 
 def manifest(session: Session, given: BuildManifestParameters) -> ExitCode:
     """Print a host's manifest, or write it to a file."""
-    made = make_manifest(session.project(), given.host, given.builder, source_root=given.source_root)
+    project, loader = session.project(), Loader()
+    made = make_manifest(project, given.host, given.builder, source_root=given.source_root, loader=loader)
+    refresh_export(project, given.builder, loader=loader)
     if given.out is None:
         session.write(dump_manifest(made))
     else:

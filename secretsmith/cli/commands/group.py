@@ -7,7 +7,7 @@ from secretsmith.cli.arguments.principals import (
     GroupListParameters,
     GroupRemoveParameters,
 )
-from secretsmith.cli.rekeying import note_debt, offer_rekey
+from secretsmith.cli.rekeying import chosen_rekey, note_debt, report_rekey
 from secretsmith.cli.render import table
 from secretsmith.cli.session import Session
 from secretsmith.errors import ExitCode
@@ -16,12 +16,13 @@ from secretsmith.operations.groups import add_to_group, group_rows, remove_from_
 
 def add(session: Session, given: GroupAddParameters) -> ExitCode:
     """Make a group, or add members to it."""
-    done = add_to_group(session.project(), given.name, given.members)
+    rekey = chosen_rekey(session, given)
+    done = add_to_group(session.project(), given.name, given.members, rekey=rekey)
     if done.members:
         session.note(f"@{done.name}: added {', '.join(done.members)}")
     else:
         session.note(f"@{done.name} holds {', '.join(done.left or ()) or 'nobody'} already")
-    offer_rekey(session, done.changed.project, given.rekey, given.accept)
+    report_rekey(session, done.changed, given.rekey, given.accept)
     return ExitCode.OK
 
 
@@ -39,13 +40,14 @@ def list_groups(session: Session, given: GroupListParameters) -> ExitCode:
 
 def remove(session: Session, given: GroupRemoveParameters) -> ExitCode:
     """Take members out of a group, or remove it."""
-    done = remove_from_group(session.project(), given.name, given.members)
+    rekey = chosen_rekey(session, given)
+    done = remove_from_group(session.project(), given.name, given.members, rekey=rekey)
     if done.left is None:
         session.note(f"@{done.name} is removed")
     else:
         session.note(f"@{done.name}: removed {', '.join(done.members)}")
     note_debt(session, done.changed)
-    offer_rekey(session, done.changed.project, given.rekey, given.accept)
+    report_rekey(session, done.changed, given.rekey, given.accept)
     return ExitCode.OK
 
 

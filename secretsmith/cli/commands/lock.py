@@ -5,12 +5,12 @@ from __future__ import annotations
 from secretsmith.cli.arguments.repository import LockParameters
 from secretsmith.cli.session import Session
 from secretsmith.errors import Code, ExitCode, NotFound, RefusedInput
-from secretsmith.operations.lockmerge import merge_files, merge_in_place
+from secretsmith.operations.lockmerge import is_registry, merge_files, merge_in_place, merge_registry_files
 from secretsmith.project import find_root
 
 
 def run(session: Session, given: LockParameters) -> ExitCode:
-    """Resolve the conflicts in secretsmith.lock, or merge BASE OURS THEIRS into OURS for git."""
+    """Resolve the conflicts in secretsmith.lock, or merge BASE OURS THEIRS into OURS for git: locks or registries."""
     if not given.merge:
         raise RefusedInput(
             Code.USAGE, "lock does nothing without --merge", hints=("secretsmith lock --merge",)
@@ -41,6 +41,9 @@ def _drive(session: Session, files: tuple[str, ...]) -> ExitCode:
             hints=("git config merge.secretsmith-lock.driver 'secretsmith lock --merge %O %A %B'",),
         )
     base, ours, theirs = (session.cwd / name for name in files)
+    if is_registry(ours):
+        merge_registry_files(base, ours, theirs)
+        return ExitCode.OK
     _note_doubtful(session, merge_files(base, ours, theirs).doubtful)
     return ExitCode.OK
 

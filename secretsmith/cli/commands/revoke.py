@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from secretsmith.cli.arguments.readers import RevokeParameters
-from secretsmith.cli.rekeying import note_debt, offer_rekey
+from secretsmith.cli.rekeying import chosen_rekey, note_debt, report_rekey
 from secretsmith.cli.session import Session
 from secretsmith.errors import Code, ExitCode, FindingsFound
 from secretsmith.operations.grants import Revoked, revoke
@@ -11,7 +11,7 @@ from secretsmith.operations.grants import Revoked, revoke
 
 def run(session: Session, given: RevokeParameters) -> ExitCode:
     """Take readers off the rules with exactly these patterns; exits 3 when somebody reads on all the same."""
-    done = revoke(session.project(), given.patterns, given.from_)
+    done = revoke(session.project(), given.patterns, given.from_, rekey=chosen_rekey(session, given))
     rules = ", ".join(given.patterns)
     if done.changed.written:
         session.note(f"{', '.join(given.from_)} taken off: {rules}")
@@ -20,7 +20,7 @@ def run(session: Session, given: RevokeParameters) -> ExitCode:
     for pattern in done.removed:
         session.note(f"the rule {pattern} had nobody left and is removed")
     note_debt(session, done.changed)
-    offer_rekey(session, done.changed.project, given.rekey, given.accept)
+    report_rekey(session, done.changed, given.rekey, given.accept)
     _report_readers(done)
     return ExitCode.OK
 

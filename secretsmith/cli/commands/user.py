@@ -4,22 +4,23 @@ from __future__ import annotations
 
 from secretsmith.cli.arguments.principals import UserAddParameters, UserListParameters, UserRemoveParameters
 from secretsmith.cli.keyinput import all_key_lines
-from secretsmith.cli.rekeying import note_debt, offer_rekey
+from secretsmith.cli.rekeying import agreed_rekey, chosen_rekey, note_debt, report_rekey
 from secretsmith.cli.render import table
 from secretsmith.cli.session import Session
-from secretsmith.errors import Code, ExitCode, Interrupted
+from secretsmith.errors import ExitCode
 from secretsmith.operations.users import add_user, known_user, remove_user
 
 
 def add(session: Session, given: UserAddParameters) -> ExitCode:
     """Register a user by public keys."""
     lines = all_key_lines(session, given.key, given.key_file)
-    done = add_user(session.project(), given.name, lines, admin=given.admin)
+    rekey = chosen_rekey(session, given)
+    done = add_user(session.project(), given.name, lines, admin=given.admin, rekey=rekey)
     role = "admin" if given.admin else "user"
     for key in done.keys:
         what = f"added as {role}" if done.changed.written else "is registered already"
         session.note(f"{given.name} {what}, with the {key.kind} key {key.fingerprint}")
-    offer_rekey(session, done.changed.project, given.rekey, given.accept)
+    report_rekey(session, done.changed, given.rekey, given.accept)
     return ExitCode.OK
 
 
@@ -56,16 +57,13 @@ def remove(session: Session, given: UserRemoveParameters) -> ExitCode:
     """Ask, take the user's access away, and say what is owed."""
     project = session.project()
     user = known_user(project.registry, given.name)
-    if not given.yes and not session.interaction.confirm(
-        f"remove {user.name}? they will read nothing any more", flag="--yes"
-    ):
-        raise Interrupted(Code.INTERRUPTED, "nothing was changed")
-    done = remove_user(project, user.name)
+    rekey = agreed_rekey(session, given, user.name, f"remove {user.name}? they will read nothing any more")
+    done = remove_user(project, user.name, rekey=rekey)
     session.note(
         f"{user.name} is removed{'' if done.changed.written else ' already'}; the keys stay on record"
     )
     note_debt(session, done.changed)
-    offer_rekey(session, done.changed.project, given.rekey, given.accept)
+    report_rekey(session, done.changed, given.rekey, given.accept)
     return ExitCode.OK
 
 
