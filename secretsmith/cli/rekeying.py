@@ -187,7 +187,8 @@ def note_debt(session: Session, changed: Changed) -> None:
     paths = sorted({record.path for record in counted})
     names = ", ".join(sorted({record.principal for record in counted}))
     some = ", ".join(paths[:3]) + (", …" if len(paths) > 3 else "")
-    count = "1 value" if len(paths) == 1 else f"{len(paths)} values"
+    values = len({(record.path, record.key) for record in counted})
+    count = "1 value" if values == 1 else f"{values} values"
     session.note(f"{names} could read {count}, which now should be changed: {some}")
 
 

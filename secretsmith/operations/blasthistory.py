@@ -155,7 +155,8 @@ class _Search:
     def __init__(self, project: Project, holder: Holder, objects: Objects) -> None:
         self._project, self._holder, self._objects = project, holder, objects
         self._prefix = prefix_of(project.root)
-        self._folders = {project.registry.secrets}
+        # "secrets" is what a registry means that does not say; one folder too many in the search does no harm.
+        self._folders = {project.registry.secrets, "secrets"}
         self._verdicts: dict[tuple[str, Format], _Verdict] = {}
         self._clear = 0
         self._time_of = lru_cache(maxsize=None)(objects.commit_time)
@@ -197,7 +198,7 @@ class _Search:
         """Find the secrets folders there ever were, and the key itself if only an older registry named it."""
         keys: dict[str, PublicKey] = {}
         for _, data in self._objects.read_all(self._blobs_of(REGISTRY_NAME), MAX_REGISTRY_BYTES):
-            # The whole need not be read: a folder too many in the search does no harm.
+            # Not the whole is read: there may be many versions, and parsing a big registry takes its time.
             text = (data or b"").decode("utf-8", "surrogateescape")
             self._folders.update(folder.rstrip("/") for folder in _FOLDER.findall(text))
             if not self._holder.keys:

@@ -99,18 +99,14 @@ def change_registry(
         known = {*session.lock.debt}
         recorded, plan, staged = 0, None, None
         if written:
-            session.save_registry(text)
-            refuse_without_admins(session.project.registry)
-            reasons = losing(before.registry) if losing is not None else {}
-            session.lock = session.lock.with_debt(lost_values(before, session.project, reasons))
-            recorded = _keep_assumed(session, before)
-            _keep_managed(session, before)
+            recorded = _stage_registry(session, text, losing)
         if rekey is not None:
             plan = _plan_files(session, before, rekey)
             staged = _stage_files(session, plan, rekey, accepted)
+        # Before the commit: after it, an interrupted run would be finished by the next one, which then asks once more.
+        remember_accepted(session.project, (*accepted, *(staged.accepted if staged is not None else ())))
         if written or staged is not None:
             session.commit(verifier(session))
-        remember_accepted(session.project, accepted)
         if staged is not None:
             finish_rekey(session, staged)
         after = session.project.changed(lock=session.lock)
@@ -123,6 +119,20 @@ def change_registry(
         staged.rekeyed if staged is not None else (),
         staged.blocked if staged is not None else (),
     )
+
+
+def _stage_registry(
+    session: WriteSession, text: str, losing: Callable[[Registry], Mapping[str, DebtReason]] | None
+) -> int:
+    """Stage the registry, and on the lock what it means; returns of how many files the readers were recorded."""
+    before = session.project
+    session.save_registry(text)
+    refuse_without_admins(session.project.registry)
+    reasons = losing(before.registry) if losing is not None else {}
+    session.lock = session.lock.with_debt(lost_values(before, session.project, reasons))
+    recorded = _keep_assumed(session, before)
+    _keep_managed(session, before)
+    return recorded
 
 
 def _plan_files(session: WriteSession, before: Project, rekey: RekeyChoice) -> RekeyPlan:

@@ -237,7 +237,7 @@ def reprovision_host(
     What the old key could read is recorded as debt: a reinstalled host's only counts when asked for.
 
     ``keep_old`` is for a host that runs on while its key is replaced: both keys read, the new one listed last, until this is
-    called again with the one that stays. Then the host can be given the new key at any time in between.
+    called again with the one that stays.
 
     Raises:
         NotFound: no such host.

@@ -295,9 +295,9 @@ def describe_change(
 ) -> str:
     """Return "added web1; dropped web2" for the report of a write, "" when nothing changed."""
     parts = []
-    if names := [_described(project, key) for key in sorted(added)]:
+    if names := sorted({_described(project, key) for key in added}):
         parts.append("added " + ", ".join(names))
-    if names := [*(_described(project, key) for key in sorted(removed)), *unknown]:
+    if names := [*sorted({_described(project, key) for key in removed}), *unknown]:
         parts.append("dropped " + ", ".join(names))
     return "; ".join(parts)
 

@@ -72,7 +72,7 @@ class RekeyResult:
 
 @dataclass(frozen=True, slots=True)
 class StagedRekey:
-    """A rekey that waits for the commit of its session. ``accepted`` are keys to remember as accepted after that."""
+    """A rekey that waits for the commit of its session. ``accepted`` are keys to remember as accepted before that."""
 
     rekeyed: tuple[Rekeyed, ...]
     blocked: tuple[str, ...]
@@ -112,6 +112,7 @@ def apply_rekey(
             progress=progress,
         )
         recorded = record_assumed(session, plan.assumed)
+        remember_accepted(session.project, staged.accepted)
         if staged.rekeyed or recorded:
             session.commit(verifier(session))
             finish_rekey(session, staged)
@@ -129,8 +130,8 @@ def stage_rekey(
 ) -> StagedRekey:
     """Stage the rekey of the files of ``plan``, which was made for this session's registry and lock.
 
-    Whoever called commits with :func:`verifier` (the transaction refuses files that changed since the plan) and then calls
-    :func:`finish_rekey`. Raises as :func:`apply_rekey`; then nothing is to be committed.
+    Whoever called remembers the accepted keys, commits with :func:`verifier` (the transaction refuses files that changed since
+    the plan) and then calls :func:`finish_rekey`. Raises as :func:`apply_rekey`; then nothing is to be committed.
     """
     project = session.project
     sealed = [planned.sealed or read_sealed(project, planned.path) for planned in plan.files]
@@ -143,8 +144,7 @@ def stage_rekey(
 
 
 def finish_rekey(session: WriteSession, staged: StagedRekey) -> None:
-    """After the commit: remember the keys that were accepted, and the new files, which the next command need not read."""
-    remember_accepted(session.project, staged.accepted)
+    """After the commit: remember the new files, which the next command then need not read."""
     if staged.rekeyed:
         session.project.index.learn(session.project.root, session.sealed)
 

@@ -155,9 +155,12 @@ class _Reading:
         """Take ``count`` stanzas with the same tag; more of them than keys that bear it are unknown."""
         candidates = self._candidates(kind, tag)
         self._keys.update(candidates[:count])
-        strange = [key for key in self._recorded if tag_of(key) == tag and key not in candidates]
-        for position in range(count - len(candidates)):
-            self._unknown.append(sorted(strange)[position] if position < len(strange) else f"ssh-tag:{tag}")
+        missing = count - len(candidates)
+        if missing <= 0:
+            return
+        strange = sorted(key for key in self._recorded if tag_of(key) == tag and key not in candidates)
+        for position in range(missing):
+            self._unknown.append(strange[position] if position < len(strange) else f"ssh-tag:{tag}")
 
     def _candidates(self, kind: str, tag: str) -> list[str]:
         uses: list[KeyUse] = [use for use in self._registry.by_tag(tag) if use.key.kind == kind]

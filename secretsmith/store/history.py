@@ -17,7 +17,7 @@ from typing import Final, Self
 
 from secretsmith.errors import Code, NotFound, RefusedInput, SecretsmithError
 from secretsmith.store.git import Pipes, asked, started
-from secretsmith.store.walk import _skipped
+from secretsmith.store.walk import is_skipped
 
 _CHUNK: Final = 1 << 16
 _AT_ONCE: Final = 256
@@ -65,7 +65,7 @@ class Touch:
 
 def is_secret_name(path: str) -> bool:
     """Say whether a listing of the work tree would show ``path`` (:mod:`secretsmith.store.walk`)."""
-    return not any(_skipped(part) for part in path.split("/"))
+    return not any(is_skipped(part) for part in path.split("/"))
 
 
 def commit_of(root: Path, revision: str) -> str:

@@ -45,7 +45,7 @@ def _entries(root: Path, current: str) -> tuple[list[str], list[str]]:
     try:
         with os.scandir(root / current) as entries:
             for entry in entries:
-                if _skipped(entry.name):
+                if is_skipped(entry.name):
                     continue
                 if entry.is_dir(follow_symlinks=False):
                     folders.append(base + entry.name)
@@ -58,7 +58,8 @@ def _entries(root: Path, current: str) -> tuple[list[str], list[str]]:
     return sorted(folders), sorted(files)
 
 
-def _skipped(name: str) -> bool:
+def is_skipped(name: str) -> bool:
+    """Say whether a file or folder of this name is never a secret: a README, one of git, a temporary file."""
     return (
         name in _SKIPPED
         or name.startswith("README")
@@ -68,4 +69,4 @@ def _skipped(name: str) -> bool:
     )
 
 
-__all__ = ["list_secret_files"]
+__all__ = ["is_skipped", "list_secret_files"]

@@ -128,7 +128,7 @@ def test_killed(count: int, ground: Path, peer: Callable[[str], str]) -> None:
 def test_the_disk_is_full(count: int, ground: Path, peer: Callable[[str], str]) -> None:
     strace = peer("strace")
     whole = plant(ground / "whole")
-    chosen = points(strace, whole, ground, REKEY, count // 2)
+    chosen = points(strace, whole, ground, REKEY, -(-count // 4))
     for point, fleet in each(whole, ground, chosen):
         assert run(strace, fleet, REKEY, *point.failing("ENOSPC")) in (0, 1), point
         assert broken(fleet) == [], point
@@ -141,7 +141,7 @@ def test_registry_and_files_change_together(count: int, ground: Path, peer: Call
     strace = peer("strace")
     whole = make_big_fleet(ground / "whole", files=FILES, hosts=10, users=3, git=False)
     its = whole.read_by("host03")
-    chosen = points(strace, whole, ground, REPROVISION, count // 2)
+    chosen = points(strace, whole, ground, REPROVISION, -(-count // 4))
     for point, fleet in each(whole, ground, chosen):
         run(strace, fleet, REPROVISION, *point.killing())
         fleet.run("group", "add", "some", "host00")  # any command that writes

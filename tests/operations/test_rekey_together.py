@@ -193,6 +193,7 @@ def test_what_is_approved_is_what_is_done(two: Fleet) -> None:
 
 def test_two_keys_while_one_is_replaced(two: Fleet) -> None:
     old = parse_public_key(two.public["web1"])
+    reprovision(two, "--keep-old", "--reason", "compromised", "--yes", code=2)
     said = reprovision(two, "--keep-old", "--yes")
     assert "stays in use" in said and "--drop-old" in said
     host = two.project().registry.hosts["web1"]

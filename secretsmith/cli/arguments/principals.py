@@ -5,7 +5,9 @@ from __future__ import annotations
 from secretsmith.cli.parameters import argument, flag, many, option, options, parameters, switch
 
 _ACCEPT = "Accept a key that this clone has not seen, by its fingerprint, or all of them; may be repeated."
-_REKEY = "Rekey the files that drift afterwards, or do not; without either, ask on a terminal."
+_REKEY = (
+    "Rekey all files that drift, in the same step, or do not; without either, ask on a terminal afterwards."
+)
 _CONCERNED = (
     "Rekey the files where its keys come or go, in the same step; --no-rekey changes the registry alone."
 )

@@ -124,9 +124,6 @@ def _as_json(
     past: PastAccess | None,
     lint: tuple[Overread, ...] | None,
 ) -> dict[str, object]:
-    from secretsmith.operations.blasthistory import owed_paths, versions_as_json
-
-    owed = owed_paths(project, found.holder)
     return {
         "principal": found.holder.name,
         "fingerprints": sorted(found.holder.fingerprints),
@@ -141,27 +138,31 @@ def _as_json(
             for one in found.now
         ],
         "unreadable": [{"path": path, "why": reason} for path, reason in found.problems],
-        "history": None
-        if past is None
-        else {
-            "versions": [{**version, "owed": version["path"] in owed} for version in versions_as_json(past)],
-            "uncertain": past.uncertain,
-            "clear": past.clear,
-            "missing": past.missing,
-            "shallow": past.shallow,
-        },
-        "overread": None
-        if lint is None
-        else [
-            {
-                "path": one.path,
-                "readers": list(one.readers),
-                "declared": list(one.declared),
-                "keys": one.keys,
-                "unused": one.unused,
-            }
-            for one in lint
-        ],
+        "history": None if past is None else _past_as_json(project, found.holder, past),
+        "overread": None if lint is None else [_overread_as_json(one) for one in lint],
+    }
+
+
+def _past_as_json(project: Project, holder: Holder, past: PastAccess) -> dict[str, object]:
+    from secretsmith.operations.blasthistory import owed_paths, versions_as_json
+
+    owed = owed_paths(project, holder)
+    return {
+        "versions": [{**version, "owed": version["path"] in owed} for version in versions_as_json(past)],
+        "uncertain": past.uncertain,
+        "clear": past.clear,
+        "missing": past.missing,
+        "shallow": past.shallow,
+    }
+
+
+def _overread_as_json(one: Overread) -> dict[str, object]:
+    return {
+        "path": one.path,
+        "readers": list(one.readers),
+        "declared": list(one.declared),
+        "keys": one.keys,
+        "unused": one.unused,
     }
 
 

@@ -82,6 +82,8 @@ def reprovision(session: Session, given: HostReprovisionParameters) -> ExitCode:
     if given.drop_old:
         return _drop_old(session, given)
     reason = retire_reason(given.reason or RetireReason.REINSTALLED)
+    if given.keep_old and reason is RetireReason.COMPROMISED:
+        raise RefusedInput(Code.USAGE, "--keep-old lets the old key read on, and a compromised one must not")
     scanned = scan(session, given, replacing=True)
     line = scanned.key.line if scanned else one_host_key(session, given.name, given.key, given.key_file)
     if line is None:
