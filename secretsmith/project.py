@@ -27,6 +27,7 @@ from secretsmith.store.clone import state_dir
 from secretsmith.store.index import StatIndex
 from secretsmith.store.journal import records_exist
 from secretsmith.store.lockfile import repository_lock
+from secretsmith.store.recovery import sweep
 from secretsmith.store.registration import register_new, remember_new
 from secretsmith.store.transaction import Transaction, recover
 from secretsmith.store.walk import list_secret_files
@@ -290,6 +291,7 @@ def writing(project: Project) -> Iterator[WriteSession]:
     """
     with repository_lock(project.state):
         recover(project.root, project.state)
+        sweep(project.state)
         text, registry = _read_registry(project.root)
         lock_text, lock = _read_lock(project.root)
         fresh = replace(project, registry=registry, registry_text=text, lock=lock)

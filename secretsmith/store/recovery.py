@@ -61,7 +61,7 @@ def recover(root: Path, state_dir: Path) -> list[str]:
     if not records_exist(state_dir):
         return []
     with repository_lock(state_dir):
-        _sweep(state_dir)
+        sweep(state_dir)
         entries = read_journal(state_dir)
         if entries is None:
             discard(root, state_dir)
@@ -183,7 +183,7 @@ def _parents(paths: Iterable[str]) -> set[str]:
     return {path.rpartition("/")[0] for path in paths}
 
 
-def _sweep(state_dir: Path) -> None:
+def sweep(state_dir: Path) -> None:
     """Remove temporary files that a kill left in the state folder itself; the lock is held."""
     horizon = time.time() - _STALE_SECONDS
     with naming(state_dir), os.scandir(state_dir) as entries:
@@ -204,4 +204,4 @@ def error_after_commit(error: SecretsmithError) -> SecretsmithError:
     )
 
 
-__all__ = ["discard", "error_after_commit", "finish", "recover"]
+__all__ = ["discard", "error_after_commit", "finish", "recover", "sweep"]

@@ -265,7 +265,7 @@ def each(
         return [what for found in pool.map(one, chosen) for what in found]
 
 
-# Each run takes other points, so that a few runs meet all of them; EVERY_POINT=1 takes them all at once, in an hour.
+# Each run takes other points, so that a few runs meet all of them; EVERY_POINT=1 takes them all at once, and long.
 MANY_POINTS = None if os.environ.get("EVERY_POINT") else 36
 MOST = pytest.mark.parametrize("most", [6, pytest.param(MANY_POINTS, marks=pytest.mark.slow, id="many")])
 BY_NAME = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)

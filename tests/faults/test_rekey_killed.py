@@ -75,7 +75,9 @@ def unhealed(fleet: Fleet, argv: tuple[str, ...]) -> Iterator[str]:
     yield from (
         f"{found.code} {found.path}" for found in check(project, deep=True) if found.code not in _KNOWN
     )
-    if left := [path for path in fleet.root.rglob(".*") if is_temp_name(path.name)]:
+    # A young one in the state folder may be another process's; it is swept when it is old enough.
+    temps = [path for path in fleet.root.rglob(".*") if is_temp_name(path.name)]
+    if left := [path for path in temps if path.parent != project.state]:
         yield f"left: {left}"
     if records_exist(project.state):
         yield "a journal is left"
