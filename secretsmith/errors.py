@@ -118,6 +118,8 @@ class Code(StrEnum):
     PATH_UNSAFE = "E_PATH_UNSAFE"
     PATH_OCCUPIED = "E_PATH_OCCUPIED"
     STATE = "E_STATE"
+    TEMPLATE = "E_TEMPLATE"
+    UNITS = "E_UNITS"
     SECRETS_FAILED = "E_SECRETS_FAILED"
     # findings of check
     DRIFT = "E_DRIFT"

@@ -35,6 +35,7 @@ SURFACE = {
         "ManifestSecret",
         "ManifestTemplate",
         "Method",
+        "Output",
         "Phase",
         "Placeholder",
         "Scope",

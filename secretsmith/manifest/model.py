@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
@@ -25,6 +25,14 @@ class SourceFormat(StrEnum):
     DOTENV = "dotenv"
     INI = "ini"
     BINARY = "binary"
+
+
+class Output(StrEnum):
+    """How what lies at a key is written: a value as sops prints it, or as a text of this format."""
+
+    VALUE = "value"
+    JSON = "json"
+    YAML = "yaml"
 
 
 class TemplateFormat(StrEnum):
@@ -67,6 +75,9 @@ class Phase(StrEnum):
     INITRD = "initrd"
 
 
+_SUFFIXES = {Phase.SERVICES: "", Phase.USERS: "-for-users", Phase.INITRD: "-for-initrd"}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ManifestPrincipal:
     """Whose key a fingerprint is, so that a host can name the readers of a file it cannot open."""
@@ -106,6 +117,7 @@ class ManifestSecret(ManifestEntry):
     format: SourceFormat
     id: str = ""
     key: str | None = None
+    output: Output = Output.VALUE
     readers: tuple[str, ...] | None = None
     max_stale: str | None = None
 
@@ -150,6 +162,21 @@ class Manifest:
     host_key: str | None = None
     principals: Mapping[str, ManifestPrincipal] = field(default_factory=dict)
     templates: tuple[ManifestTemplate, ...] = ()
+
+    def for_phase(self, phase: Phase) -> Manifest:
+        """Return what this manifest says for one phase, which has a place of its own.
+
+        Templates may name secrets of another phase, which are not in the result: look for those in the whole manifest.
+        """
+        below = self.directory + _SUFFIXES[phase]
+        beside = self.generations + _SUFFIXES[phase]
+        return replace(
+            self,
+            directory=below,
+            generations=f"{below}.d" if self.generations == f"{self.directory}.d" else beside,
+            secrets=tuple(secret for secret in self.secrets if secret.phase is phase),
+            templates=tuple(template for template in self.templates if template.phase is phase),
+        )
 
     def place_of(self, entry: ManifestEntry) -> str:
         """Return where ``entry`` is read through the live link; a custom path points there."""

@@ -7,7 +7,7 @@ from typing import NoReturn
 
 from secretsmith.errors import Code, RefusedInput
 from secretsmith.manifest.members import shown
-from secretsmith.manifest.model import Manifest, Phase, Scope, SourceFormat
+from secretsmith.manifest.model import Manifest, Output, Phase, Scope, SourceFormat
 
 MAX_ID = 0xFFFF_FFFE  # (uid_t)-1 means "leave it" to chown, so it is never an owner
 FORBIDDEN_ROOTS = ("/nix/store", "/proc", "/sys", "/dev")  # read-only, or files that are not files
@@ -29,15 +29,20 @@ def is_below(path: str, folder: str) -> bool:
 
 
 def _check_places(manifest: Manifest) -> None:
-    places = {"directory": manifest.directory, "generations": manifest.generations}
-    for name, place in places.items():
+    for name, place in (("directory", manifest.directory), ("generations", manifest.generations)):
         _check_allowed(manifest, name, place)
-    if is_below(manifest.directory, manifest.generations) or is_below(
-        manifest.generations, manifest.directory
-    ):
-        _refuse(Code.PATH_UNSAFE, "generations", "directory and generations must not lie in each other")
+    places = _places(manifest)
+    for number, place in enumerate(places):
+        if any(is_below(place, other) or is_below(other, place) for other in places[:number]):
+            why = "directory and generations, and those of the phases, must not lie in each other"
+            _refuse(Code.PATH_UNSAFE, "generations", why)
     if manifest.scope is Scope.SYSTEM and any(place.startswith("$") for place in manifest.identities):
         _refuse(Code.PATH_UNSAFE, "identities", "$HOME and $XDG_RUNTIME_DIR are for scope user")
+
+
+def _places(manifest: Manifest) -> list[str]:
+    views = [manifest.for_phase(phase) for phase in Phase]
+    return [place for view in views for place in (view.directory, view.generations)]
 
 
 def _check_allowed(manifest: Manifest, where: str, place: str) -> None:
@@ -67,12 +72,13 @@ def _above(path: str, among: Container[str]) -> str | None:
 
 def _check_paths(manifest: Manifest) -> None:
     seen: dict[str, str] = {}
+    ours_all = _places(manifest)
     for entry in manifest.entries():
         if entry.path is None:
             continue
         where = f"{shown(entry.name)}: path"
         _check_allowed(manifest, where, entry.path)
-        for ours in (manifest.directory, manifest.generations):
+        for ours in ours_all:
             # Inside, it would change a finished generation; above, it would take the folder's place.
             if is_below(entry.path, ours) or is_below(ours, entry.path):
                 _refuse(Code.PATH_UNSAFE, where, f"{shown(entry.path)} is in the way of {ours}")
@@ -103,11 +109,15 @@ def _check_accounts(manifest: Manifest) -> None:
 def _check_entries(manifest: Manifest) -> None:
     names = {secret.name for secret in manifest.secrets}
     for entry in manifest.entries():
+        if manifest.scope is Scope.USER and entry.phase is not Phase.SERVICES:
+            _refuse(Code.MANIFEST, shown(entry.name), f"scope user has no phase {entry.phase}")
         if entry.phase is Phase.INITRD and not entry.plaintext_on_disk:
             _refuse(Code.MANIFEST, shown(entry.name), 'phase initrd needs "plaintext_on_disk": true')
     for secret in manifest.secrets:
         if secret.key is not None and secret.format in (SourceFormat.AGE, SourceFormat.BINARY):
             _refuse(Code.MANIFEST, shown(secret.name), f"format {secret.format} has no keys")
+        if secret.output is not Output.VALUE and secret.format in (SourceFormat.AGE, SourceFormat.BINARY):
+            _refuse(Code.MANIFEST, shown(secret.name), f"format {secret.format} has one value and no output")
     for template in manifest.templates:
         for placeholder in template.placeholders.values():
             if placeholder.secret not in names:

@@ -12,6 +12,7 @@ from secretsmith.manifest.model import (
     ManifestSecret,
     ManifestTemplate,
     Method,
+    Output,
     Phase,
     Placeholder,
     Scope,
@@ -106,6 +107,7 @@ def _secret(given: Members, directory: str) -> ManifestSecret:
         format=given.choice("format", SourceFormat),
         id=given.text("id", "line", ""),
         key=given.maybe("key", "key"),
+        output=given.choice("output", Output, Output.VALUE),
         readers=given.texts("readers", "fingerprint") if "readers" in given.left else None,
         max_stale=given.maybe("max_stale", "duration"),
     )
