@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from shlex import quote
 
 from secretsmith.activation.hostkeys import HostKeys
-from secretsmith.crypto.agefile import inspect_age
-from secretsmith.crypto.evidence import Evidence, evidence_of
-from secretsmith.crypto.publickey import KeyKind
-from secretsmith.errors import CannotDecrypt, Code, SecretsmithError
+from secretsmith.activation.readers import Readers, keys_text, readers_text
+from secretsmith.crypto.publickey import KeyKind, PublicKey
+from secretsmith.errors import CannotDecrypt, Code, IntegrityFailure, SecretsmithError
 from secretsmith.hostkeytext import (
     CHANGED,
     files_behind,
@@ -21,29 +20,72 @@ from secretsmith.hostkeytext import (
 from secretsmith.manifest import Manifest, ManifestSecret
 
 
-def not_a_reader(manifest: Manifest, secret: ManifestSecret, data: bytes) -> CannotDecrypt:
-    """Describe one file that is for others (``data`` is that file)."""
+def not_a_reader(
+    manifest: Manifest, secret: ManifestSecret, readers: Readers, keys: HostKeys
+) -> SecretsmithError:
+    """Describe why ``keys`` do not open the source of ``secret``, which is for ``readers``.
+
+    Mostly it is for others (NO_IDENTITY). It can also want several keys (KEY_GROUPS), or be for this host and damaged
+    (CIPHERTEXT).
+    """
+    path = secret.source
+    hints = [*_remarks(manifest, secret, readers, keys)]
+    hints.append(on_workstation(f"secretsmith explain {quote(secret.id)} {manifest.host}"))
+    if readers.include(_publics(keys)):
+        if readers.needed > 1:
+            text = f"{path}: this host's key alone does not open it: {readers.needed} of its {readers.groups} key groups"
+            return CannotDecrypt(Code.KEY_GROUPS, f"{text} are needed", hints=hints, path=path)
+        text = f"{path} names this host's key, but what it holds for that key is damaged"
+        return IntegrityFailure(Code.CIPHERTEXT, text, hints=hints, path=path)
     return CannotDecrypt(
         Code.NO_IDENTITY,
-        f"{secret.source} is not encrypted for this host; it is for: {_readers(manifest, [data])}",
-        hints=(on_workstation(f"secretsmith explain {quote(secret.id)} {manifest.host}"),),
-        path=secret.source,
+        f"{path} is not encrypted for this host; it is for: {readers_text(manifest, [readers])}",
+        hints=hints,
+        path=path,
     )
 
 
+def _remarks(manifest: Manifest, secret: ManifestSecret, readers: Readers, keys: HostKeys) -> Iterator[str]:
+    if readers.remark is not None:
+        yield readers.remark
+    if readers.services:
+        yield "activation uses age keys only: no PGP and no key service"
+    if secret.readers and any(item.tag is None and item.recipient is None for item in readers.evidence):
+        yield f"by the manifest it is for: {keys_text(manifest, secret.readers)}"
+    yield from _rsa(keys)
+
+
+def _rsa(keys: HostKeys) -> Iterator[str]:
+    """Say of a host that has RSA keys only what they cannot do."""
+    publics = _publics(keys)
+    if publics and all(public.kind is KeyKind.RSA for public in publics):
+        yield (
+            f"{keys.keys[0].path} is an RSA key, which has no age1… form, and is no host's in the registry;"
+            " ssh-keygen -A makes an ed25519 key beside it"
+        )
+
+
+def _publics(keys: HostKeys) -> list[PublicKey]:
+    return [key.identity.public for key in keys.keys if key.identity.public is not None]
+
+
 def nothing_opens(
-    manifest: Manifest, keys: HostKeys, files: Sequence[bytes], now: float, results: Sequence[str]
+    manifest: Manifest, keys: HostKeys, files: Sequence[Readers], now: float, results: Sequence[str]
 ) -> CannotDecrypt:
-    """Describe a host whose keys open none of its secrets (``files``): most often it was reinstalled.
+    """Describe a host whose keys open none of its secrets: most often it was reinstalled.
+
+    ``files`` say whom the sources are for, age files and documents alike (:meth:`secretsmith.activation.opening.Openings.readers`).
 
     ``now`` is in seconds since 1970; ``results`` are lines on what became of the secrets. The last hint is the command
     that mends it.
     """
     ours = {key.identity.fingerprint for key in keys.keys}
     facts = [key_here(key.identity.fingerprint, key.path, key.written, now) for key in keys.keys]
-    facts.append(f"the secrets are encrypted for: {_readers(manifest, files)}")
-    if wanted := _wanted_readers(manifest):
-        facts.append(f"by the manifest they are for: {wanted}")
+    facts.append(f"the secrets are encrypted for: {readers_text(manifest, files)}")
+    # What the registry had in mind when the manifest was built; anonymous stanzas cannot say.
+    if wanted := dict.fromkeys(key for secret in manifest.secrets for key in secret.readers or ()):
+        facts.append(f"by the manifest they are for: {keys_text(manifest, wanted)}")
+    facts += _rsa(keys)
     if manifest.host_key in ours:
         facts.append(files_behind(manifest.host))
         command = "secretsmith rekey"
@@ -76,46 +118,6 @@ def _ssh_line(keys: HostKeys) -> str | None:
         if public is not None and public.kind is KeyKind.ED25519:
             return public.text
     return None
-
-
-def _readers(manifest: Manifest, files: Iterable[bytes]) -> str:
-    """List the readers of files: by ssh tag where the header has one, else only how many there are at most."""
-    names: dict[str, None] = {}
-    anonymous = others = 0
-    for data in files:
-        evidence = _evidence(data)
-        for item in evidence:
-            if item.tag is not None:
-                names |= dict.fromkeys(_named(manifest, item.tag))
-        anonymous = max(anonymous, sum(item.kind == "x25519" for item in evidence))
-        others = max(others, sum(item.tag is None and item.kind != "x25519" for item in evidence))
-    found = list(names)
-    if anonymous:
-        plural = "keys" if anonymous > 1 else "key"
-        found.append(f"{anonymous} anonymous age1… {plural} (such stanzas do not say whose)")
-    if others:
-        found.append(f"{others} of another kind")
-    return ", ".join(found) or "nobody that the file names"
-
-
-def _wanted_readers(manifest: Manifest) -> str:
-    """List the readers that the registry had in mind when the manifest was built; anonymous stanzas cannot say."""
-    keys = dict.fromkeys(key for secret in manifest.secrets for key in secret.readers or ())
-    known = manifest.principals
-    return ", ".join(f"{known[key].name} {key}" if key in known else key for key in keys)
-
-
-def _evidence(data: bytes) -> tuple[Evidence, ...]:
-    try:
-        header, _ = inspect_age(data)
-    except SecretsmithError:
-        return ()
-    return evidence_of(header)
-
-
-def _named(manifest: Manifest, tag: str) -> list[str]:
-    known = [f"{item.name} {key}" for key, item in manifest.principals.items() if item.ssh_tag == tag]
-    return known or [f"a key with ssh tag {tag} that the manifest does not name"]
 
 
 __all__ = ["no_key_at_all", "not_a_reader", "nothing_opens"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
 
@@ -67,24 +67,39 @@ class Sources:
 
     contents: dict[str, bytes] = field(default_factory=dict)
     failures: dict[str, SecretsmithError] = field(default_factory=dict)
+    _digests: dict[str, str] = field(default_factory=dict)
     _total: int = 0
 
     def read(self, path: str) -> None:
         """Read ``path`` unless it was read; what goes wrong is kept for the secrets that want it."""
-        if path in self.contents or path in self.failures:
+        if path in self._digests or path in self.failures:
             return
+        left = MAX_TOTAL_BYTES - self._total
         try:
-            data, _ = read_regular(path, min(MAX_SOURCE_BYTES, MAX_TOTAL_BYTES - self._total))
+            data, _ = read_regular(path, min(MAX_SOURCE_BYTES, left))
         except SecretsmithError as error:
-            self.failures[path] = error
+            crowded = error.code is Code.TOO_BIG and left < MAX_SOURCE_BYTES
+            self.failures[path] = _too_much(path) if crowded else error
         else:
             self.contents[path] = data
+            self._digests[path] = sha256(data).hexdigest()
             self._total += len(data)
 
-    def digests(self) -> Mapping[str, str]:
-        """Return path → SHA-256 of what was read, or the code of what went wrong."""
-        found = {path: sha256(data).hexdigest() for path, data in self.contents.items()}
-        return found | {path: str(error.code) for path, error in self.failures.items()}
+    def release(self, path: str) -> None:
+        """Let go of the bytes of ``path``; its digest stays, and it is not read a second time."""
+        self.contents.pop(path, None)
+
+    def digests(self, paths: Iterable[str] | None = None) -> Mapping[str, str]:
+        """Return path → SHA-256 of what was read, or the code of what went wrong; only of ``paths`` if they are given."""
+        found = self._digests | {path: str(error.code) for path, error in self.failures.items()}
+        return found if paths is None else {path: found[path] for path in paths if path in found}
+
+
+def _too_much(path: str) -> SecretsmithError:
+    limit = f"{MAX_TOTAL_BYTES // 1024 // 1024} MiB"
+    return SecretsmithError(
+        Code.TOO_BIG, f"{path}: with it the sources are larger than {limit} together", path=path
+    )
 
 
 def file_stamp(path: str) -> list[int]:

@@ -123,20 +123,14 @@ def open_leaf(
         NotFound: NOT_FOUND.
         RefusedInput, CannotDecrypt, IntegrityFailure: as :func:`open_value`, but that the MAC is not checked for one value.
     """
-    from secretsmith.documents.scalartext import to_json_text, to_yaml_plain
     from secretsmith.documents.sopsopen import value_at
-    from secretsmith.documents.tree import LeafKind
+    from secretsmith.documents.sopsplain import leaf_text, part
 
     file = read_document(format, data)
     if format in (Format.YAML, Format.JSON) and _is_container(file, path):
-        from secretsmith.documents.sopsplain import part
-
         return Sensitive(part(open_sops(format, data, identities, open_pgp=open_pgp), path))
-    kind, plain = value_at(file, path, stanza_opener(identities), open_pgp=open_pgp)
-    if kind in (LeafKind.STRING, LeafKind.BYTES):
-        return Sensitive(plain)
-    write = to_json_text if format is Format.JSON else to_yaml_plain
-    return Sensitive(write(kind, plain).encode("utf-8"))
+    value = value_at(file, path, stanza_opener(identities), open_pgp=open_pgp)
+    return Sensitive(leaf_text(value, format))
 
 
 def _is_container(file: SopsFile, path: TreePath) -> bool:

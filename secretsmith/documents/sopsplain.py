@@ -9,7 +9,8 @@ from secretsmith.documents.codec import codec_of
 from secretsmith.documents.format import Format
 from secretsmith.documents.jsonwrite import Style, write_node
 from secretsmith.documents.naming import is_list_comment
-from secretsmith.documents.node import List, Map, Node, Value, document_trees
+from secretsmith.documents.node import List, Map, Node, Scalar, Value, document_trees
+from secretsmith.documents.scalartext import to_json_text, to_yaml_plain
 from secretsmith.documents.sopsfile import SopsFile
 from secretsmith.documents.sopsopen import OpenDocument
 from secretsmith.documents.tree import Edit, Leaf, LeafKind, Span, TreePath, format_tree_path
@@ -111,12 +112,31 @@ def subtree(opened: OpenDocument, path: TreePath) -> Node:
 
 def part(opened: OpenDocument, path: TreePath) -> bytes:
     """Give the mapping or list at ``path`` as text of the document's format, YAML or JSON. Raises ``NotFound``."""
-    node = subtree(opened, path)
-    if opened.file.format is Format.JSON:
+    return node_text(subtree(opened, path), opened.file.format)
+
+
+def node_text(node: Node, format: Format) -> bytes:  # noqa: A002  # the word for it everywhere else
+    """Give a mapping, list or value as a document of its own, in YAML or JSON.
+
+    Raises:
+        RefusedInput: for values that the format cannot hold.
+    """
+    if format is Format.JSON:
         return (write_node(node, Style()) + "\n").encode("utf-8")
+    if isinstance(node, Scalar):
+        return (to_yaml_plain(node.kind, node.plain) + "\n").encode("utf-8")
     if isinstance(node, List) and node.items:
         return "".join(line + "\n" for line in list_lines(node, 0, Layout())).encode("utf-8")
-    return b"[]\n" if isinstance(node, List) else opened.file.codec.build(node, None)
+    return b"[]\n" if isinstance(node, List) else codec_of(format).build(node, None)
+
+
+def leaf_text(value: Value, format: Format) -> bytes:  # noqa: A002
+    """Give one value alone: a string byte for byte, others as ``format`` writes them, without a line end."""
+    kind, plain = value
+    if kind in (LeafKind.STRING, LeafKind.BYTES):
+        return plain
+    write = to_json_text if format is Format.JSON else to_yaml_plain
+    return write(kind, plain).encode("utf-8")
 
 
 def converted(opened: OpenDocument, format: Format) -> bytes:  # noqa: A002  # the word for it everywhere else
@@ -142,4 +162,14 @@ def values_at(opened: OpenDocument, path: TreePath) -> dict[TreePath, Value]:
     }
 
 
-__all__ = ["binary_value", "converted", "part", "plaintext", "subtree", "trees", "values_at"]
+__all__ = [
+    "binary_value",
+    "converted",
+    "leaf_text",
+    "node_text",
+    "part",
+    "plaintext",
+    "subtree",
+    "trees",
+    "values_at",
+]
