@@ -122,8 +122,10 @@ def write_whole(fd: int, data: bytes) -> None:
         left = left[os.write(fd, left) :]
 
 
-def replace_file(fd: int, name: str, data: bytes, *, mode: int) -> None:
+def replace_file(fd: int, name: str, data: bytes, *, mode: int, sync: bool = False) -> None:
     """Put a file into the folder ``fd`` by one rename: others see the old or the new one.
+
+    ``sync``: on a disk, so that it holds after a power cut as well; ``fd`` must then be open for reading.
 
     Raises:
         OSError: as the system says; nothing is left behind then.
@@ -135,12 +137,16 @@ def replace_file(fd: int, name: str, data: bytes, *, mode: int) -> None:
         try:
             write_whole(made, data)
             os.fchmod(made, mode)
+            if sync:
+                os.fsync(made)
         finally:
             os.close(made)
         os.rename(temporary, name, src_dir_fd=fd, dst_dir_fd=fd)
     except BaseException:
         remove_if_there(fd, temporary)
         raise
+    if sync:
+        os.fsync(fd)
 
 
 def replace_link(fd: int, name: str, text: str) -> None:
@@ -227,7 +233,14 @@ def failed(error: OSError, path: str) -> SecretsmithError:
         errno.ENOENT: Code.NOT_FOUND,
     }
     reason = (os.strerror(error.errno) if error.errno else "failed").lower()
-    return SecretsmithError(codes.get(error.errno or 0, Code.IO), f"{path}: {reason}", path=path)
+    # The units' sandbox makes all read-only but for the places that the manifest had when they were written.
+    hint = "in a unit: write its files anew for this manifest (secretsmith-activate --write-units), then systemctl daemon-reload"
+    return SecretsmithError(
+        codes.get(error.errno or 0, Code.IO),
+        f"{path}: {reason}",
+        hints=(hint,) if error.errno == errno.EROFS else (),
+        path=path,
+    )
 
 
 def _unsafe(path: str, why: str) -> SecretsmithError:
