@@ -1,0 +1,46 @@
+"""``--write-units``: the units as files, and no unit left that the manifest has no use for any more."""
+
+from __future__ import annotations
+
+from hosts import Host
+
+
+def test_units_are_written_and_leave_again(host: Host) -> None:
+    units = host.folder / "units"
+    units.mkdir()
+    host.add("password", b"x", phase="users")
+    host.add("db", b"x")
+    first = host.door("--write-units", str(units))
+    assert first.returncode == 0, first.stderr
+    written = {path.name for path in units.iterdir()}
+    assert {"secretsmith-activate.service", "secretsmith-users.service", "secretsmith-retry.timer"} <= written
+    assert all(path.stat().st_mode & 0o777 == 0o644 for path in units.iterdir())
+    assert first.stdout.splitlines()[-1].startswith(
+        "secretsmith: next: systemctl daemon-reload && systemctl enable"
+    )
+    assert str(host.folder / "manifest.json") in (units / "secretsmith-activate.service").read_text()
+    host.drop("password")
+    second = host.door("--write-units", str(units))
+    assert f"secretsmith: removed {units}/secretsmith-users.service" in second.stdout
+    assert written - {path.name for path in units.iterdir()} == {"secretsmith-users.service"}
+
+
+def test_a_unit_of_somebody_else_stays(host: Host) -> None:
+    units = host.folder / "units"
+    units.mkdir()
+    foreign = units / "secretsmith-users.service"
+    foreign.write_text("[Unit]\nDescription=mine\n")
+    host.add("db", b"x")
+    assert host.door("--write-units", str(units)).returncode == 0
+    assert foreign.read_text() == "[Unit]\nDescription=mine\n"
+
+
+def test_a_folder_that_others_may_write(host: Host) -> None:
+    units = host.folder / "units"
+    units.mkdir()
+    units.chmod(0o777)
+    host.add("db", b"x")
+    done = host.door("--write-units", str(units))
+    assert done.returncode == 1
+    assert "is writable by others" in done.stderr
+    assert not [*units.iterdir()]
