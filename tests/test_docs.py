@@ -15,7 +15,12 @@ OUTSIDE = ("make ", "python3 -m venv", ".venv/bin/pip ", "pip install")
 
 
 def steps(document: Path) -> list[console.Step]:
-    return [step for step in console.steps_of(document.read_text()) if not step.command.startswith(OUTSIDE)]
+    """All commands but those of the boot test (tests/boot)."""
+    return [
+        step
+        for step in console.steps_of(document.read_text())
+        if not step.command.startswith(OUTSIDE) and not step.booted
+    ]
 
 
 @pytest.mark.parametrize(

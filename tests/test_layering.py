@@ -34,7 +34,7 @@ ARROWS: dict[str, set[str]] = {
     "policy": {"crypto"},
     "identities": {"crypto", "store"},
     "project": BELOW,
-    "activation": {"crypto", "documents", "store", "identities"},
+    "activation": {"crypto", "documents", "store", "identities", "version"},
     "plugin": {"version"},
     "operations.demo": {*BELOW, "project", "operations", "activation", "plugin"},
     "operations": {*BELOW, "project", "plugin"},

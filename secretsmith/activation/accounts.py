@@ -89,6 +89,11 @@ class Caller:
             trusted=frozenset(trusted),
         )
 
+    @property
+    def is_machine_root(self) -> bool:
+        """Whether this is the machine's root; in a user namespace uid 0 is an ordinary user."""
+        return self.uid == 0 and self.trusted == {0}
+
     def resolve(self, entry: ManifestEntry, accounts: Accounts) -> Ownership:
         """Return the owner and group of an entry.
 

@@ -2,85 +2,85 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
-from secretsmith.activation.accounts import Caller, Ownership
+from secretsmith.activation.accounts import Ownership
 from secretsmith.activation.diagnosis import no_key_at_all, nothing_opens
-from secretsmith.activation.hostkeys import HostKeys, load_host_keys
-from secretsmith.activation.opening import open_secrets
-from secretsmith.activation.plan import Decision, Judge, Past, State
+from secretsmith.activation.plan import (
+    Decision,
+    Judge,
+    State,
+    subject_of_secret,
+    subject_of_template,
+)
 from secretsmith.activation.report import Problem
-from secretsmith.activation.sources import Sources
-from secretsmith.activation.state import Moment
+from secretsmith.activation.templated import decide_template
+from secretsmith.activation.values import Values
 from secretsmith.errors import CannotDecrypt, Code, SecretsmithError
-from secretsmith.manifest import Manifest
+from secretsmith.manifest import Manifest, ManifestSecret
 from secretsmith.sensitive import Sensitive
 
+Owners = Mapping[str, Ownership | SecretsmithError]
 _SHOWN = 10  # names in one line; status.json has them all
 
 
 def decide(
-    manifest: Manifest,
-    caller: Caller,
-    sources: Sources,
-    owners: Mapping[str, Ownership | SecretsmithError],
-    past: Past | None,
-    now: Moment,
+    manifest: Manifest, values: Values, owners: Owners, judge: Judge
 ) -> tuple[list[Decision], list[Problem]]:
-    """Decrypt what can be decrypted and decide each secret; nothing is written."""
-    keys = load_host_keys(manifest.identities, caller.trusted)
-    wanted = [secret for secret in manifest.secrets if isinstance(owners[secret.name], Ownership)]
-    opened = open_secrets(manifest, wanted, sources, keys)
-    judge = Judge(
-        manifest,
-        past,
-        {key.identity.fingerprint for key in keys.keys},
-        Ownership(caller.uid, caller.gid),
-        now,
-    )
-    decisions = []
+    """Decrypt what can be decrypted and decide each entry of one phase's ``manifest``; nothing is written."""
+    ours = _fingerprints(manifest, values)
+    decisions: list[Decision] = []
+    opened = 0
     for secret in manifest.secrets:
         owner = owners[secret.name]
-        value = opened[secret.name] if isinstance(owner, Ownership) else owner
-        decisions.append(judge.decide(secret, value, owner))
-    none_opened = not any(isinstance(value, Sensitive) for value in opened.values())
-    return decisions, _problems(manifest, decisions, keys, sources, now, none_opened=none_opened)
+        value = values.value(secret.name) if isinstance(owner, Ownership) else owner
+        opened += isinstance(value, Sensitive)
+        decisions.append(judge.decide(subject_of_secret(secret, ours), value, owner))
+    for template in manifest.templates:
+        names = {item.secret for item in template.placeholders.values()}
+        uses = {name: subject_of_secret(values.secret(name), ours) for name in sorted(names)}
+        subject = subject_of_template(template, uses.values())
+        decisions.append(decide_template(template, subject, uses, values, owners[template.name], judge))
+    return decisions, _problems(manifest, decisions, values, judge, none_opened=not opened)
+
+
+def _fingerprints(manifest: Manifest, values: Values) -> Collection[str]:
+    if manifest.host_key:
+        return {manifest.host_key}
+    return {key.identity.fingerprint for key in values.keys.keys}
 
 
 def _problems(
-    manifest: Manifest,
-    decisions: Sequence[Decision],
-    keys: HostKeys,
-    sources: Sources,
-    now: Moment,
-    *,
-    none_opened: bool,
+    manifest: Manifest, decisions: Sequence[Decision], values: Values, judge: Judge, *, none_opened: bool
 ) -> list[Problem]:
-    shut = [item for item in decisions if item.failure is not None and item.failure.code is Code.NO_IDENTITY]
+    failed = [item for item in decisions if item.failure is not None]
+    shut = [item for item in failed if item.failure is not None and item.failure.code is Code.NO_IDENTITY]
     if not shut or not none_opened:
-        return [_problem(item) for item in decisions if item.failure is not None]
+        return [_problem(item) for item in failed]
     # One cause, so one message: not the same line for each of a hundred secrets.
     results = _results(shut)
     error: CannotDecrypt
-    if keys.keys:
-        files = list(dict.fromkeys(item.secret.source for item in shut))
-        contents = [sources.contents[path] for path in files]
-        error = nothing_opens(manifest, keys, contents, now.wall, results)
+    if values.keys.keys:
+        files = dict.fromkeys(
+            item.entry.source for item in shut if isinstance(item.entry, ManifestSecret)
+        ) or dict.fromkeys(secret.source for secret in values.manifest.secrets)
+        readers = values.openings.readers(files)
+        error = nothing_opens(manifest, values.keys, readers, judge.now.wall, results)
     else:
-        error = no_key_at_all(manifest, keys.problems, results)
-    whole = Problem(error, required=any(item.secret.required for item in shut))
-    return [whole, *(_problem(item) for item in decisions if item.failure is not None and item not in shut)]
+        error = no_key_at_all(manifest, values.keys.problems, results)
+    whole = Problem(error, required=any(item.entry.required for item in shut))
+    return [whole, *(_problem(item) for item in failed if item not in shut)]
 
 
 def _problem(decision: Decision) -> Problem:
     failure = decision.failure
     assert failure is not None  # noqa: S101  # for the type checker; callers select by it
-    return Problem(failure, decision.secret.name, decision.secret.required, decision.state is State.STALE)
+    return Problem(failure, decision.entry.name, decision.entry.required, decision.state is State.STALE)
 
 
 def _results(decisions: Sequence[Decision]) -> list[str]:
-    kept = [item.secret.name for item in decisions if item.state is State.STALE]
-    gone = [item.secret.name for item in decisions if item.state is not State.STALE]
+    kept = [item.entry.name for item in decisions if item.state is State.STALE]
+    gone = [item.entry.name for item in decisions if item.state is not State.STALE]
     lines = []
     if kept:
         lines.append(f"last good values stay (stale): {_listed(kept)}")
@@ -94,4 +94,4 @@ def _listed(names: Sequence[str]) -> str:
     return ", ".join(names[:_SHOWN]) + more
 
 
-__all__ = ["decide"]
+__all__ = ["Owners", "decide"]

@@ -1,38 +1,74 @@
-"""One activation, in this order: check all, read all, decrypt all in memory, and only then write."""
+"""An activation: the phases of a manifest one after the other, then the units that are to hear of it, all at once."""
 
 from __future__ import annotations
 
-import json
+import contextlib
 import os
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from hashlib import sha256
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 
 from secretsmith.activation.accounts import Accounts, Caller, Ownership, SystemAccounts
 from secretsmith.activation.folders import failed
-from secretsmith.activation.generations import Reader
-from secretsmith.activation.links import is_in_place
-from secretsmith.activation.plan import Past
+from secretsmith.activation.outcome import Outcome
+from secretsmith.activation.phase import Common, Standing, look
+from secretsmith.activation.placed import Placed, PlacedPath, load_placed, save_placed
+from secretsmith.activation.plan import Judge
 from secretsmith.activation.ramdisk import Memory
-from secretsmith.activation.report import Report
-from secretsmith.activation.sources import Sources, file_stamp
-from secretsmith.activation.state import HostState, Moment, load_state
-from secretsmith.activation.target import locked_target
-from secretsmith.activation.unbuilt import refuse_unbuilt
+from secretsmith.activation.report import Problem, Report
+from secretsmith.activation.scope import settled, surroundings
+from secretsmith.activation.sources import Sources
+from secretsmith.activation.state import Moment, load_state, save_state
+from secretsmith.activation.status import Known, load_status, write_status
+from secretsmith.activation.target import Target, locked_target
+from secretsmith.activation.unitchanges import NO_CHANGES
+from secretsmith.activation.unitoptions import Notify, UnitOptions, UnitResult
+from secretsmith.activation.values import Values
 from secretsmith.errors import Code, SecretsmithError
-from secretsmith.manifest import Manifest, parse_manifest
-
-Owners = Mapping[str, Ownership | SecretsmithError]
+from secretsmith.manifest import Manifest, Phase, Scope, parse_manifest
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How to activate. ``status`` is the status file's path, None for no such file; ``wait`` seconds for the lock."""
+    """How to activate.
+
+    ``status`` is the status file's path and ``paths`` that of the record of custom paths, None for no such file; with
+    ``usual`` those that are None are where they usually are. ``wait`` is in seconds, for the lock. ``phase`` None means
+    all. ``source`` is the manifest's path, ``environ`` has HOME and XDG_RUNTIME_DIR for manifests of users.
+    """
 
     memory: Memory = Memory.MOUNT
     owner_self: bool = False
     status: str | None = None
+    paths: str | None = None
+    usual: bool = False
     wait: float = 30.0
+    phase: Phase | None = None
+    units: UnitOptions = field(default_factory=lambda: UnitOptions(Notify.NONE))
+    source: str | None = None
+    environ: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class Run:
+    """One activation on its way: what it was given, and what has come of it so far.
+
+    ``unread`` is why the record of custom paths could not be read.
+    """
+
+    options: Options
+    common: Common
+    known: Known | None = None
+    reports: list[Report] = field(default_factory=list)
+    stopped: list[SecretsmithError] = field(default_factory=list)
+    targets: list[Target] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
+    on_disk: bool = False
+    unread: SecretsmithError | None = None
+
+    @property
+    def manifest(self) -> Manifest:
+        """The manifest of all phases."""
+        return self.common.whole
 
 
 def activate(
@@ -42,121 +78,232 @@ def activate(
     accounts: Accounts | None = None,
     clock: Callable[[], Moment] = Moment.now,
     shield: Callable[[], None] = lambda: None,
-) -> Report:
+) -> Outcome:
     """Turn the manifest ``data`` into files on this host.
 
-    ``shield`` is called before the first private key is read. What is wrong with single secrets is in the report.
+    ``shield`` is called before the first private key is read. What is wrong with single secrets is in the outcome.
 
     Raises:
         SecretsmithError: what stops everything: the manifest is refused, the target is not ours, the disk is full. The
             old generation is live then.
     """
-    manifest = parse_manifest(data)
-    refuse_unbuilt(manifest)
+    run = begin(data, options, accounts=accounts, clock=clock, shield=shield)
     try:
-        return _activate(data, manifest, options, accounts or SystemAccounts(), clock, shield)
+        return _activate(run)
     except OSError as error:  # what nobody further down had a better word for
-        raise failed(error, manifest.generations) from None
+        raise failed(error, run.manifest.generations) from None
 
 
-def _activate(
+def begin(
     data: bytes,
-    manifest: Manifest,
     options: Options,
-    accounts: Accounts,
-    clock: Callable[[], Moment],
-    shield: Callable[[], None],
-) -> Report:
+    *,
+    accounts: Accounts | None = None,
+    clock: Callable[[], Moment] = Moment.now,
+    shield: Callable[[], None] = lambda: None,
+) -> Run:
+    """Check the manifest and who is asking; nothing is opened yet. Raises as :func:`activate`."""
     caller = Caller.current(owner_self=options.owner_self)
-    with (
-        locked_target(manifest, options.memory, caller, options.wait) as target,
-        target.existing() as before,
-    ):
-        owners = _owners(manifest, caller, accounts)
-        sources = Sources()
-        for secret in manifest.secrets:
-            sources.read(secret.source)
-        inputs = _digest_of_inputs(data, manifest, sources, owners)
-        state, notes = _remembered(manifest, before)
-        notes += _remarks(manifest, caller, in_memory=target.is_memory)
-        reader = None if before is None or target.live is None else Reader(before, target.live)
-        past = None if reader is None else Past(reader, state.records.get(target.live or 0))
-        if (
-            _is_installed(past, inputs)
-            and _are_links_in_place(manifest, owners, caller)
-            and (options.status is None or os.path.lexists(options.status))
+    manifest = settled(parse_manifest(data), options.environ, caller)
+    if manifest.scope is Scope.USER:
+        caller = replace(caller, owner_self=True)
+        if options.memory in (Memory.MOUNT, Memory.VERIFY):
+            options = replace(options, memory=Memory.USER)
+    if options.usual:
+        usual = surroundings(manifest.scope, options.environ, caller)
+        options = replace(
+            options, status=options.status or usual.status, paths=options.paths or usual.paths, usual=False
+        )
+    sources = Sources()
+    values = Values(manifest, sources, caller, shield)
+    return Run(options, Common(data, manifest, caller, accounts or SystemAccounts(), sources, values, clock))
+
+
+def phases(manifest: Manifest, chosen: Phase | None) -> Iterator[Phase]:
+    """Give the phases to do, in order: those that have entries, or had some."""
+    for phase in (Phase.USERS, Phase.SERVICES, Phase.INITRD):
+        view = manifest.for_phase(phase)
+        wanted = any(True for _ in view.entries()) or os.path.lexists(view.directory)
+        if phase is chosen or (chosen is None and (phase is Phase.SERVICES or wanted)):
+            yield phase
+
+
+def mount_only(data: bytes, options: Options) -> list[str]:
+    """Mount, or verify, the filesystems in memory of all phases, and write nothing; return their paths.
+
+    Raises:
+        SecretsmithError: as :func:`activate`.
+    """
+    run = begin(data, options)
+    done = []
+    for phase in phases(run.manifest, options.phase):
+        view = run.manifest.for_phase(phase)
+        with (
+            locked_target(view, run.options.memory, run.common.caller, options.wait) as target,
+            target.ready(),
         ):
-            unchanged = len(manifest.secrets)
-            return Report(manifest.host, target.live, nothing_done=True, unchanged=unchanged, notes=notes)
-        shield()
+            done.append(view.generations)
+    return done
+
+
+def _activate(run: Run) -> Outcome:
+    options = run.options
+    run.known = _known(run)
+    with contextlib.ExitStack() as locks:
+        for phase in phases(run.manifest, options.phase):
+            # One phase that cannot be done must not keep the machine from what the others need.
+            try:
+                _phase(run, phase, locks)
+            except SecretsmithError as error:
+                run.stopped.append(error)
+            except OSError as error:
+                run.stopped.append(failed(error, run.manifest.for_phase(phase).generations))
+        if not run.reports and len(run.stopped) == 1:
+            raise run.stopped[0]
+        units = _tell_units(run)
+        outcome = Outcome(run.reports, units=units, stopped=run.stopped, remarks=tuple(remarks(run)))
+        return _with_status(run, outcome)
+
+
+def _phase(run: Run, phase: Phase, locks: contextlib.ExitStack) -> None:
+    options, common = run.options, run.common
+    view = run.manifest.for_phase(phase)
+    target = locks.enter_context(locked_target(view, options.memory, common.caller, options.wait))
+    run.on_disk |= not target.is_memory
+    with target.existing() as folder:
+        standing = look(common, phase, target, folder, *remembered(run, phase))
+        if standing.is_installed and _is_told(run, phase, target):
+            # Had the record been lost, a copy would be a stranger after the next boot.
+            unsaved = _remember(run, view, standing.state.placed)
+            run.reports.append(
+                Report(
+                    view,
+                    phase,
+                    target.live,
+                    problems=() if unsaved is None else (Problem(unsaved),),
+                    notes=standing.notes,
+                    nothing_done=True,
+                    unchanged=sum(1 for _ in view.entries()),
+                )
+            )
+            return
         # Imported here: an unchanged run must not pay for cryptography, nor for what writes.
         from secretsmith.activation.decide import decide
         from secretsmith.activation.install import Work, install
 
-        now = clock()
-        decisions, problems = decide(manifest, caller, sources, owners, past, now)
-        work = Work(manifest, caller, target, state, inputs, options.status, now)
-        return install(work, decisions, problems, notes)
+        now = common.clock()
+        decisions, problems = decide(view, common.values, standing.owners, judge(common, standing, now))
+        work = Work(standing, target, now, lambda placed: _remember(run, view, placed))
+        run.reports.append(install(work, decisions, problems))
+        run.targets.append(target)
 
 
-def _owners(manifest: Manifest, caller: Caller, accounts: Accounts) -> Owners:
-    found: dict[str, Ownership | SecretsmithError] = {}
-    for secret in manifest.secrets:
+def judge(common: Common, standing: Standing, now: Moment) -> Judge:
+    """Return what decides the entries of a phase."""
+    return Judge(standing.past, Ownership(common.caller.uid, common.caller.gid), now)
+
+
+def _known(run: Run) -> Known | None:
+    if run.options.status is None:
+        return None
+    try:
+        return load_status(run.options.status, run.common.caller)
+    except SecretsmithError as error:
+        if error.code is Code.STATE:
+            run.remarks.append(f"{error.code}: {error.message}")
+        return None  # of any other error: writing it meets the same, and says so
+
+
+def _is_told(run: Run, phase: Phase, target: Target) -> bool:
+    """Whether the status file says what is live; without such a file there is nothing to say."""
+    if run.options.status is None:
+        return True
+    return run.known is not None and run.known.generations.get(str(phase)) == target.live
+
+
+def remembered(run: Run, phase: Phase) -> tuple[Placed, Placed]:
+    """Return what was left at custom paths for this phase before this boot, and for the others.
+
+    A damaged record is a remark.
+    """
+    before: Placed = {}
+    others: dict[str, PlacedPath] = {}
+    if run.options.paths is not None:
         try:
-            found[secret.name] = caller.resolve(secret, accounts)
+            for each in Phase:
+                view = run.manifest.for_phase(each)
+                found = load_placed(run.options.paths, view.generations, run.common.caller)
+                if each is phase:
+                    before = found
+                else:
+                    others |= found
         except SecretsmithError as error:
-            found[secret.name] = error
-    return found
+            if error.code is Code.STATE:
+                run.remarks.append(f"{error.code}: {error.message}")
+            else:
+                run.unread = error
+    return before, others
 
 
-def _digest_of_inputs(data: bytes, manifest: Manifest, sources: Sources, owners: Owners) -> str:
-    """Return a digest of everything that the result depends on; none of it is plaintext or a private key."""
-    tree = {
-        "manifest": sha256(data).hexdigest(),
-        "sources": dict(sources.digests()),
-        # Of a key file only its outside: an unchanged run need not have the key in memory.
-        "identities": {path: file_stamp(path) for path in manifest.identities},
-        "owners": {name: [o.uid, o.gid] if isinstance(o, Ownership) else None for name, o in owners.items()},
-    }
-    return sha256(json.dumps(tree, sort_keys=True).encode()).hexdigest()
+def _remember(run: Run, view: Manifest, placed: Placed) -> SecretsmithError | None:
+    if run.options.paths is None:
+        return None
+    if run.unread is not None:
+        return run.unread  # what could not be read must not be written over either: it may know of old copies
+    try:
+        save_placed(run.options.paths, view.generations, placed, run.common.caller)
+    except SecretsmithError as error:
+        return error
+    return None
 
 
-def _remembered(manifest: Manifest, before: int | None) -> tuple[HostState, tuple[str, ...]]:
-    state = HostState() if before is None else load_state(before)
-    if state is not None:
-        return state, ()
-    place = f"{manifest.generations}/state.json"
-    return HostState(), (
-        f"{Code.STATE}: {place} was damaged and is made anew; last good values are not known",
-    )
+def _tell_units(run: Run) -> UnitResult:
+    changes = NO_CHANGES
+    for report in run.reports:
+        changes |= report.units
+    if not changes:
+        return UnitResult()
+    from secretsmith.activation.units import notify_units
+
+    result = notify_units(changes, run.options.units)
+    for target in run.targets:
+        with target.existing() as folder:
+            state = None if folder is None else load_state(folder)
+            if folder is not None and state is not None:
+                left = state.pending & result.untold
+                if left != state.pending:
+                    save_state(folder, replace(state, pending=left))
+    return result
 
 
-def _remarks(manifest: Manifest, caller: Caller, *, in_memory: bool) -> tuple[str, ...]:
-    notes = [] if in_memory else [f"{manifest.generations} is a plain folder, NOT RAM: for a demo only"]
-    if caller.owner_self:
-        notes.append(f"every file belongs to user {caller.uid}: owners need root")
-    return tuple(notes)
+def _with_status(run: Run, outcome: Outcome) -> Outcome:
+    path, common = run.options.status, run.common
+    if path is None or all(report.nothing_done for report in run.reports):
+        return outcome
+    try:
+        write_status(
+            path,
+            run.manifest,
+            run.options.source,
+            run.reports,
+            outcome.exit_code,
+            run.known,
+            common.caller,
+            common.clock(),
+        )
+    except SecretsmithError as error:
+        return replace(outcome, failures=(*outcome.failures, error))
+    return outcome
 
 
-def _is_installed(past: Past | None, inputs: str) -> bool:
-    """Whether the same input was installed whole, and all of it is still there untouched."""
-    if past is None or past.record is None or not past.record.complete or past.record.inputs != inputs:
-        return False
-    files = past.record.files
-    return past.reader.names() == files.keys() and all(
-        past.reader.stamp(name) == file.stamp for name, file in files.items()
-    )
+def remarks(run: Run) -> Iterator[str]:
+    """Say what is unusual about how it was run."""
+    caller, manifest = run.common.caller, run.manifest
+    yield from dict.fromkeys(run.remarks)
+    if run.on_disk:
+        yield f"{manifest.generations} is a plain folder, NOT RAM: for a demo only"
+    if caller.owner_self and manifest.scope is Scope.SYSTEM:
+        yield f"every file belongs to user {caller.uid}: owners need root"
 
 
-def _are_links_in_place(manifest: Manifest, owners: Owners, caller: Caller) -> bool:
-    for secret in manifest.secrets:
-        owner = owners[secret.name]
-        if secret.path is not None and not (
-            isinstance(owner, Ownership)
-            and is_in_place(secret.path, manifest.place_of(secret), owner, caller)
-        ):
-            return False
-    return True
-
-
-__all__ = ["Options", "activate"]
+__all__ = ["Options", "Run", "activate", "begin", "judge", "mount_only", "phases", "remarks", "remembered"]

@@ -1,40 +1,37 @@
-"""Decisions to files: a new generation if anything differs, then the switch, then custom links and tidying."""
+"""Decisions to files: a new generation if anything differs, then the switch, then custom paths and tidying."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from secretsmith.activation.accounts import Caller
 from secretsmith.activation.folders import failed
 from secretsmith.activation.generations import Generations, Reader
-from secretsmith.activation.links import place_link, remove_links
+from secretsmith.activation.phase import Standing
+from secretsmith.activation.placed import Placed
 from secretsmith.activation.plan import Decision
 from secretsmith.activation.report import Problem, Report
 from secretsmith.activation.state import HostState, Installed, Moment, Record, save_state
-from secretsmith.activation.status import write_status
 from secretsmith.activation.target import Target
+from secretsmith.activation.unitchanges import UnitChanges
 from secretsmith.errors import SecretsmithError
-from secretsmith.manifest import Manifest
+
+Save = Callable[[Placed], SecretsmithError | None]
+"""Writes the record of custom paths that outlives a reboot; returns what went wrong."""
 
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What an installation needs to know besides the decisions. ``state`` is what earlier runs recorded."""
+    """What an installation needs to know besides the decisions."""
 
-    manifest: Manifest
-    caller: Caller
+    standing: Standing
     target: Target
-    state: HostState
-    inputs: str
-    status: str | None
     now: Moment
+    remember: Save
 
 
-def install(
-    work: Work, decisions: Sequence[Decision], problems: Sequence[Problem], notes: tuple[str, ...]
-) -> Report:
+def install(work: Work, decisions: Sequence[Decision], problems: Sequence[Problem]) -> Report:
     """Write what was decided and make it live.
 
     Raises:
@@ -42,116 +39,123 @@ def install(
     """
     try:
         with work.target.ready() as folder:
-            return _install(work, Generations(folder), decisions, problems, notes)
+            return _install(work, Generations(folder), decisions, problems)
     except OSError as error:
         live = work.target.live
         hint = "no generation is live yet" if live is None else f"generation {live} stays live"
-        raise failed(error, work.manifest.generations).with_hints(hint) from None
+        raise failed(error, work.standing.manifest.generations).with_hints(hint) from None
 
 
 def _install(
-    work: Work,
-    generations: Generations,
-    decisions: Sequence[Decision],
-    problems: Sequence[Problem],
-    notes: tuple[str, ...],
+    work: Work, generations: Generations, decisions: Sequence[Decision], problems: Sequence[Problem]
 ) -> Report:
-    live = work.target.live
+    standing, live = work.standing, work.target.live
     work.target.link.remove_leftover()
     generations.remove_leftovers(live)
-    names = {decision.secret.name for decision in decisions if decision.file is not None}
+    files = [decision.file for decision in decisions if decision.file is not None]
     present = Reader(generations.fd, live).names() if live is not None else set()
-    removed = tuple(sorted(present - names))
-    number = live
-    if (
-        live is None
-        or live not in generations.numbers()
-        or removed
-        or not all(d.same for d in decisions if d.file)
-    ):
-        number = generations.next_number(live)
-        generations.write(number, [d.file for d in decisions if d.file])
-    assert number is not None  # noqa: S101  # for the type checker: a first run always writes
-    wanted = _wanted_links(work.manifest, decisions)
-    # Before the switch: whatever is killed from here on, the next run knows the live values and every link we made.
-    record = _record(work.inputs, decisions, generations.read(number), complete=False)
-    known = HostState(
-        {**work.state.records, number: record},
-        {**work.state.links, **wanted},
+    removed = tuple(sorted(present - {file.name for file in files}))
+    _announce(work, generations)
+    refused = standing.places.prepare(
+        (item.entry, item.file) for item in decisions if item.entry.path is not None and item.file is not None
     )
+    number = live
     try:
+        # Differently for a first run and after a reboot, where nothing is there that could be the same.
+        changed = [item for item in decisions if item.file is not None and not item.same]
+        if live is None or live not in generations.numbers() or removed or changed:
+            number = generations.next_number(live)
+            generations.write(number, files)
+        assert number is not None  # noqa: S101  # for the type checker: a first run always writes
+        units = standing.state.pending | UnitChanges.of(item.entry for item in changed)
+        # Before the switch: whatever is killed from here on, the next run knows the live values, every path that we
+        # made, and the units that have not heard of it yet.
+        record = _record(work, decisions, generations.read(number), complete=False)
+        unsaved = work.remember(standing.places.intended())
+        known = HostState({**standing.state.records, number: record}, standing.places.intended(), units)
         save_state(generations.fd, known)
         if number != live:
             work.target.switch(number)
-    except OSError:
-        if number != live:
+    except BaseException:
+        standing.places.discard()
+        if number is not None and number != live and work.target.live == live:
             with contextlib.suppress(OSError):
                 generations.remove(number)
         raise
-    return _finish(
-        work,
-        generations,
-        Report(work.manifest.host, number, decisions, removed, tuple(problems), notes),
-        known,
+    found = [*problems, *([Problem(unsaved)] if unsaved else [])]
+    report = Report(
+        standing.manifest,
+        standing.phase,
+        number,
+        decisions,
+        removed,
+        tuple(found),
+        standing.notes,
+        units=units,
     )
+    return _finish(work, generations, report, known, refused)
 
 
-def _finish(work: Work, generations: Generations, report: Report, known: HostState) -> Report:
-    number = report.generation or 0
-    report = _place_links(work, report)
-    wanted = _wanted_links(work.manifest, report.decisions)
-    stuck = remove_links(work.state.links, wanted, work.caller)
-    remarks = (f"an old link stays: {error.message}" for error in stuck.values())
+def _announce(work: Work, generations: Generations) -> None:
+    """Record where copies will be written, before they are: half a copy must not outlive a kill unknown."""
+    standing = work.standing
+    announced = standing.places.announced()
+    work.remember(announced)  # also what only state.json knew: that is gone at the next boot
+    if announced != standing.state.placed:
+        save_state(generations.fd, replace(standing.state, placed=announced))
+
+
+def _finish(
+    work: Work,
+    generations: Generations,
+    report: Report,
+    known: HostState,
+    refused: Mapping[str, SecretsmithError],
+) -> Report:
+    number, places = report.generation or 0, work.standing.places
+    report = _with_failures(report, {**refused, **places.commit()})
+    remarks = (f"an old path stays: {error.message}" for error in places.stuck.values())
     report = replace(report, notes=(*report.notes, *remarks))
-    stay = generations.prune(number, work.manifest.keep)
-    if work.status is not None:
-        try:
-            write_status(work.status, work.manifest, report, work.caller, work.now)
-        except SecretsmithError as error:
-            report = replace(report, problems=(*report.problems, Problem(error)))
+    stay = generations.prune(number, work.standing.manifest.keep)
+    left = places.left()
+    if (unsaved := work.remember(left)) is not None:
+        report = replace(report, problems=(*report.problems, Problem(unsaved)))
     # With a problem the record stays incomplete, so that the same input is tried again.
-    complete = not report.problems and not stuck
-    record = _record(work.inputs, report.decisions, generations.read(number), complete=complete)
-    links = {**wanted, **{path: work.state.links[path] for path in stuck}}
-    save_state(generations.fd, HostState({**known.records, number: record}, links).keeping(stay))
+    complete = not report.problems and not places.stuck
+    record = _record(work, report.decisions, generations.read(number), complete=complete)
+    save_state(
+        generations.fd,
+        HostState({**known.records, number: record}, left, known.pending).keeping(stay),
+    )
     return report
 
 
-def _place_links(work: Work, report: Report) -> Report:
+def _with_failures(report: Report, failures: Mapping[str, SecretsmithError]) -> Report:
     decisions, problems = list(report.decisions), list(report.problems)
     for place, decision in enumerate(decisions):
-        secret, file = decision.secret, decision.file
-        if secret.path is None or file is None:
-            continue
-        try:
-            text = work.manifest.place_of(secret)
-            place_link(work.manifest, secret.path, text, file.ownership, work.caller)
-        except SecretsmithError as error:
-            problems.append(Problem(error, secret.name, secret.required))
+        error = failures.get(decision.entry.name)
+        if error is not None:
+            problems.append(Problem(error, decision.entry.name, decision.entry.required))
             decisions[place] = replace(decision, failure=decision.failure or error)
     return replace(report, decisions=tuple(decisions), problems=tuple(problems))
 
 
-def _wanted_links(manifest: Manifest, decisions: Iterable[Decision]) -> dict[str, str]:
-    return {
-        decision.secret.path: manifest.place_of(decision.secret)
-        for decision in decisions
-        if decision.secret.path is not None and decision.file is not None
-    }
-
-
-def _record(inputs: str, decisions: Iterable[Decision], reader: Reader, *, complete: bool) -> Record:
-    files = {
-        decision.secret.name: Installed(
-            decision.secret.id,
-            decision.secret.key,
+def _record(work: Work, decisions: Iterable[Decision], reader: Reader, *, complete: bool) -> Record:
+    past = work.standing.past
+    files = {}
+    for decision in decisions:
+        if decision.file is None:
+            continue
+        name = decision.entry.name
+        before = past.installed(name) if past is not None and decision.same else None
+        files[name] = Installed(
+            decision.subject.id,
+            decision.subject.key,
             decision.stale_since,
-            reader.stamp(decision.secret.name) or [],
+            before.written if before is not None else work.now,
+            reader.stamp(name) or [],
         )
-        for decision in decisions
-        if decision.file is not None
-    }
-    return Record(inputs, complete, files)
+    return Record(work.standing.inputs, complete, files)
 
 
-__all__ = ["Work", "install"]
+__all__ = ["Save", "Work", "install"]

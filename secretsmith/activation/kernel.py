@@ -6,6 +6,8 @@ import os
 
 MS_NOSUID, MS_NODEV, MS_NOEXEC = 2, 4, 8  # linux/mount.h
 PR_SET_DUMPABLE = 4  # linux/prctl.h
+_MCL_CURRENT, _MCL_FUTURE, _MCL_ONFAULT = 1, 2, 4  # asm-generic/mman.h; on fault: only what is really used
+_CAP_IPC_LOCK = 14  # linux/capability.h
 TMPFS_MAGIC, RAMFS_MAGIC = 0x01021994, 0x858458F6  # linux/magic.h
 
 
@@ -47,4 +49,20 @@ def forbid_dumps() -> None:
     ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
-__all__ = ["RAMFS_MAGIC", "TMPFS_MAGIC", "filesystem_magic", "forbid_dumps", "mount_memory"]
+def lock_memory() -> None:
+    """Keep this process out of swap (mlockall(2)), if it may without a limit: below one, a later malloc would fail."""
+    import ctypes
+    import resource
+
+    if _has(_CAP_IPC_LOCK) or resource.getrlimit(resource.RLIMIT_MEMLOCK)[0] == resource.RLIM_INFINITY:
+        ctypes.CDLL(None).mlockall(_MCL_CURRENT | _MCL_FUTURE | _MCL_ONFAULT)
+
+
+def _has(capability: int) -> bool:
+    descriptor = os.open("/proc/self/status", os.O_RDONLY | os.O_CLOEXEC)
+    with os.fdopen(descriptor, "rb") as lines:
+        effective = next((int(line.split()[1], 16) for line in lines if line.startswith(b"CapEff:")), 0)
+    return bool(effective >> capability & 1)
+
+
+__all__ = ["RAMFS_MAGIC", "TMPFS_MAGIC", "filesystem_magic", "forbid_dumps", "lock_memory", "mount_memory"]

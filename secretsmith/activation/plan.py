@@ -1,4 +1,4 @@
-"""What becomes of each secret: a new value, the same one, the last good one, or none. Nothing is written here."""
+"""What becomes of each secret and template: a new value, the same one, the last good one, or none. Nothing is written here."""
 
 from __future__ import annotations
 
@@ -6,13 +6,18 @@ import stat
 from collections.abc import Collection
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
+from hashlib import sha256
 
 from secretsmith.activation.accounts import Ownership
 from secretsmith.activation.generations import InstalledFile, Reader
 from secretsmith.activation.state import Installed, Moment, Record
 from secretsmith.errors import Code, SecretsmithError
-from secretsmith.manifest import Manifest, ManifestSecret
+from secretsmith.manifest import ManifestEntry, ManifestSecret, ManifestTemplate, Output
 from secretsmith.sensitive import Sensitive
+
+# No text of a manifest has this character, so nothing that is made with it can be mistaken for one.
+_APART = "\x1f"
 
 
 class State(StrEnum):
@@ -26,10 +31,24 @@ class State(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Decision:
-    """The fate of one secret. ``file`` is what goes into the generation; ``known`` whether the live one has the name."""
+class Subject:
+    """One secret or template: ``id`` and ``key`` say whether an earlier value is one of the same.
 
-    secret: ManifestSecret
+    ``left_out``: the manifest's readers do not have this host. ``max_stale`` is in seconds.
+    """
+
+    entry: ManifestEntry
+    id: str
+    key: str | None
+    left_out: bool = False
+    max_stale: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The fate of one entry. ``file`` is what goes into the generation; ``known`` whether the live one has the name."""
+
+    subject: Subject
     state: State
     file: InstalledFile | None = None
     failure: SecretsmithError | None = None
@@ -37,29 +56,45 @@ class Decision:
     known: bool = False
     same: bool = False
 
+    @property
+    def entry(self) -> ManifestEntry:
+        """The secret or template."""
+        return self.subject.entry
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True)
 class Past:
     """What is live: the generation's files and what was recorded of them."""
 
     reader: Reader
     record: Record | None
 
-    def last_good(
-        self, secret: ManifestSecret, owner: Ownership, ours: int
-    ) -> tuple[Sensitive, Installed] | None:
+    @cached_property
+    def _names(self) -> dict[tuple[str, str | None], list[str]]:
+        found: dict[tuple[str, str | None], list[str]] = {}
+        for name, installed in self.record.files.items() if self.record else ():
+            found.setdefault((installed.id, installed.key), []).append(name)
+        return found
+
+    def last_good(self, subject: Subject, owner: Ownership, ours: int) -> tuple[Sensitive, Installed] | None:
         """Return the live value of the same source and key, whatever its name was, if it may go to ``owner``.
 
         Who owns a file can change it, so another owner gets it only as it was written. ``ours`` is activation's own uid.
         """
-        for name, installed in self.record.files.items() if self.record else ():
-            if (installed.id, installed.key) == (secret.id, secret.key):
-                file = self.reader.file(name)
-                if file is not None and (
-                    file.ownership == owner or self._is_as_written(file, installed, ours)
-                ):
-                    return file.content, installed
+        for name in self._names.get((subject.id, subject.key), ()):
+            file = self.reader.file(name)
+            installed = self.installed(name)
+            if (
+                file is not None
+                and installed is not None
+                and (file.ownership == owner or self._is_as_written(file, installed, ours))
+            ):
+                return file.content, installed
         return None
+
+    def installed(self, name: str) -> Installed | None:
+        """Return what was recorded of a file of the live generation."""
+        return self.record.files.get(name) if self.record else None
 
     def _is_as_written(self, file: InstalledFile, installed: Installed, ours: int) -> bool:
         # A file that others could open for writing proves nothing: a tmpfs does not stamp what mmap(2) changes.
@@ -67,61 +102,86 @@ class Past:
         return not file.mode & writers and self.reader.stamp(file.name) == installed.stamp
 
 
+def subject_of_secret(secret: ManifestSecret, ours: Collection[str]) -> Subject:
+    """Describe a secret; ``ours`` are the fingerprints that this host is known by."""
+    key = secret.key
+    if secret.output is not Output.VALUE:
+        key = f"{key or ''}{_APART}{secret.output}"  # the same value written otherwise is another value
+    left_out = secret.readers is not None and bool(ours) and set(ours).isdisjoint(secret.readers)
+    return Subject(secret, secret.id, key, left_out, secret.max_stale_seconds)
+
+
+def subject_of_template(template: ManifestTemplate, uses: Collection[Subject]) -> Subject:
+    """Describe a template that takes values of ``uses``."""
+    # Its last good file holds the values of these, and must not outlive the manifest's wish to have them in it.
+    used = sha256("".join(sorted(f"{use.id}{_APART}{use.key or ''}\n" for use in uses)).encode()).hexdigest()
+    limits = [use.max_stale for use in uses if use.max_stale is not None]
+    return Subject(
+        template,
+        f"{_APART}template",
+        f"{template.name}{_APART}{used}",
+        any(use.left_out for use in uses),
+        min(limits, default=None),
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Judge:
-    """Decides one secret at a time. ``fingerprints`` are this host's; ``nobody`` owns what has no known owner."""
+    """Decides one entry at a time. ``nobody`` owns what has no known owner."""
 
-    manifest: Manifest
     past: Past | None
-    fingerprints: Collection[str]
     nobody: Ownership
     now: Moment
 
     def decide(
         self,
-        secret: ManifestSecret,
-        opened: Sensitive | SecretsmithError,
+        subject: Subject,
+        value: Sensitive | SecretsmithError,
         owner: Ownership | SecretsmithError,
     ) -> Decision:
-        """Decide from the opened value (or why there is none) and the owner (or why there is none)."""
-        live = self.past.reader.file(secret.name) if self.past else None
+        """Decide from the value (or why there is none) and the owner (or why there is none)."""
+        entry = subject.entry
+        live = self.past.reader.file(entry.name) if self.past else None
         # An unknown owner is named first: it is what the administrator of this host can mend.
-        failure = next((item for item in (owner, opened) if isinstance(item, SecretsmithError)), None)
-        if isinstance(opened, Sensitive) and isinstance(owner, Ownership):
-            file = InstalledFile(secret.name, opened, owner, secret.mode_bits)
+        failure = next((item for item in (owner, value) if isinstance(item, SecretsmithError)), None)
+        if isinstance(value, Sensitive) and isinstance(owner, Ownership):
+            file = InstalledFile(entry.name, value, owner, entry.mode_bits)
             state = State.UNCHANGED if file == live else State.FRESH
-            return Decision(secret, state, file, known=live is not None, same=file == live)
-        return self._carry(secret, failure, owner, live)
+            return Decision(subject, state, file, known=live is not None, same=file == live)
+        return self._carry(subject, failure, owner, live)
+
+    def stand_in(self, subject: Subject, owner: Ownership) -> tuple[Sensitive, Moment] | None:
+        """Return the last good value of a secret for a file of ``owner``, and since when it is stale, if it may be used."""
+        found = self.past.last_good(subject, owner, self.nobody.uid) if self.past else None
+        if found is None or subject.left_out:
+            return None
+        content, installed = found
+        since = installed.stale_since or self.now
+        if subject.max_stale is not None and self.now.boot - since.boot > subject.max_stale:
+            return None
+        return content, since
 
     def _carry(
         self,
-        secret: ManifestSecret,
+        subject: Subject,
         failure: SecretsmithError | None,
         owner: Ownership | SecretsmithError,
         live: InstalledFile | None,
     ) -> Decision:
-        if self._left_out(secret):
+        entry, known = subject.entry, live is not None
+        if subject.left_out:
             # Access was taken away on purpose: the old value must go, even if nothing takes its place.
-            return Decision(secret, State.REFUSED, failure=failure, known=live is not None)
+            return Decision(subject, State.REFUSED, failure=failure, known=known)
         # A file whose owner is not known here is for root alone.
-        holder, mode = (owner, secret.mode_bits) if isinstance(owner, Ownership) else (self.nobody, 0o400)
-        found = self.past.last_good(secret, holder, self.nobody.uid) if self.past else None
-        refused = failure is not None and failure.code in (Code.OWNER, Code.UNSUPPORTED)
-        gone = Decision(
-            secret, State.REFUSED if refused else State.MISSING, failure=failure, known=live is not None
-        )
+        holder, mode = (owner, entry.mode_bits) if isinstance(owner, Ownership) else (self.nobody, 0o400)
+        found = self.stand_in(subject, holder)
         if found is None:
-            return gone
-        content, installed = found
-        since = installed.stale_since or self.now
-        if secret.max_stale_seconds is not None and self.now.boot - since.boot > secret.max_stale_seconds:
-            return gone
-        file = InstalledFile(secret.name, content, holder, mode)
-        return Decision(secret, State.STALE, file, failure, since, known=live is not None, same=file == live)
-
-    def _left_out(self, secret: ManifestSecret) -> bool:
-        ours = {self.manifest.host_key} if self.manifest.host_key else set(self.fingerprints)
-        return secret.readers is not None and bool(ours) and ours.isdisjoint(secret.readers)
+            refused = failure is not None and failure.code in (Code.OWNER, Code.UNSUPPORTED, Code.TEMPLATE)
+            state = State.REFUSED if refused else State.MISSING
+            return Decision(subject, state, failure=failure, known=known)
+        content, since = found
+        file = InstalledFile(entry.name, content, holder, mode)
+        return Decision(subject, State.STALE, file, failure, since, known=known, same=file == live)
 
 
-__all__ = ["Decision", "Judge", "Past", "State"]
+__all__ = ["Decision", "Judge", "Past", "State", "Subject", "subject_of_secret", "subject_of_template"]

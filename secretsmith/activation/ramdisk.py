@@ -5,14 +5,16 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from dataclasses import dataclass
 from enum import Enum
 from shlex import quote
 
 from secretsmith.activation import kernel
 from secretsmith.activation.folders import failed, make_folder, open_folder
+from secretsmith.activation.mounts import Mount, mount_of
 from secretsmith.errors import Code, SecretsmithError
 
+# A quarter of the memory, and room for three generations of the most secrets that a manifest may have.
+_SIZE = "size=25%,nr_inodes=400k"
 FOLDER_MODE = 0o751  # services pass through to the files they may read; only root lists names
 _NEEDED = ("nosuid", "nodev", "noexec")
 _MAGIC = {"tmpfs": kernel.TMPFS_MAGIC, "ramfs": kernel.RAMFS_MAGIC}
@@ -23,6 +25,7 @@ class Memory(Enum):
 
     MOUNT = "mount it when it is not mounted"
     VERIFY = "it must be mounted already"
+    USER = "a folder on the user's own filesystem in memory"
     PLAIN_FOLDER = "any folder will do: a demo, not RAM"
 
 
@@ -33,13 +36,6 @@ class Condition(Enum):
     EMPTY = "an empty folder on another filesystem"
     FILLED = "a folder with something in it"
     MOUNTED = "a filesystem in memory with all options"
-
-
-@dataclass(frozen=True, slots=True)
-class _Mount:
-    point: str
-    kind: str
-    options: frozenset[str]
 
 
 def inspect(parent: int, name: str, path: str, caller: int) -> Condition:
@@ -62,7 +58,7 @@ def inspect(parent: int, name: str, path: str, caller: int) -> Condition:
         if found.st_uid != caller or found.st_mode & 0o022:
             mode = stat.S_IMODE(found.st_mode)
             raise _target(path, f"belongs to user {found.st_uid}, mode {mode:04o}: others could change it")
-        mount = _mount_of(folder)
+        mount = mount_of(folder)
         if mount.point == path:
             _check_options(folder, path, mount)
             return Condition.MOUNTED
@@ -71,8 +67,8 @@ def inspect(parent: int, name: str, path: str, caller: int) -> Condition:
         os.close(folder)
 
 
-def refuse_unusable(condition: Condition, memory: Memory, path: str) -> None:
-    """Raise what stands against using the folder in this condition, before anything is written.
+def refuse_unusable(condition: Condition, memory: Memory, parent: int, path: str) -> None:
+    """Raise what stands against using the folder (below ``parent``) in this condition, before anything is written.
 
     Raises:
         SecretsmithError: TARGET, NO_TMPFS.
@@ -81,6 +77,11 @@ def refuse_unusable(condition: Condition, memory: Memory, path: str) -> None:
         hint = "leave out --no-mount, or mount it before (tmpfs: noswap,nosuid,nodev,noexec,mode=0751)"
         raise SecretsmithError(
             Code.NO_TMPFS, f"{path} is not a filesystem in memory", hints=(hint,), path=path
+        )
+    if memory is Memory.USER and kernel.filesystem_magic(parent) not in _MAGIC.values():
+        hint = "$XDG_RUNTIME_DIR is one where systemd-logind (pam_systemd) made the session"
+        raise SecretsmithError(
+            Code.NO_TMPFS, f"{path} is not on a filesystem in memory", hints=(hint,), path=path
         )
     if memory is Memory.MOUNT and condition is Condition.FILLED:
         # Mounting would hide these files, whatever they are: perhaps the manifest names /etc.
@@ -103,8 +104,10 @@ def prepare(parent: int, name: str, path: str, condition: Condition, memory: Mem
     except OSError as error:
         raise failed(error, path) from None
     try:
-        if memory is not Memory.PLAIN_FOLDER:
-            mount = _mount_of(folder)
+        if memory is Memory.USER and kernel.filesystem_magic(folder) not in _MAGIC.values():
+            raise _target(path, "is not on a filesystem in memory")
+        if memory in (Memory.MOUNT, Memory.VERIFY):
+            mount = mount_of(folder)
             if mount.point != path:
                 raise _target(path, "is not the filesystem in memory that was to be there")
             _check_options(folder, path, mount)
@@ -124,7 +127,7 @@ def _mount(parent: int, name: str, path: str) -> None:
     mode = f"mode={FOLDER_MODE:04o}"
     try:
         try:
-            kernel.mount_memory("tmpfs", below, f"noswap,{mode}")
+            kernel.mount_memory("tmpfs", below, f"noswap,{mode},{_SIZE}")
         except OSError as error:
             if error.errno != errno.EINVAL:
                 raise
@@ -144,7 +147,7 @@ def _mount(parent: int, name: str, path: str) -> None:
         os.close(below)
 
 
-def _check_options(folder: int, path: str, mount: _Mount) -> None:
+def _check_options(folder: int, path: str, mount: Mount) -> None:
     if mount.kind not in _MAGIC:
         raise _target(path, f"is a {mount.kind} mount, not tmpfs or ramfs")
     needed = (*_NEEDED, "noswap") if mount.kind == "tmpfs" else _NEEDED
@@ -154,36 +157,6 @@ def _check_options(folder: int, path: str, mount: _Mount) -> None:
         raise _target(path, f"is mounted without {','.join(missing)}", hint)
     if os.fstatvfs(folder).f_flag & os.ST_RDONLY:
         raise _target(path, "is mounted read-only")
-
-
-def _mount_of(folder: int) -> _Mount:
-    # The kernel's own answer for this descriptor; a path in /proc/mounts may be hidden below another mount.
-    number = next(
-        line.split()[1] for line in _lines(f"/proc/self/fdinfo/{folder}") if line.startswith("mnt_id:")
-    )
-    for line in _lines(
-        "/proc/self/mountinfo"
-    ):  # proc(5): id parent dev root point options … - kind source options
-        left, _, right = line.partition(" - ")
-        fields, kinds = left.split(" "), right.split(" ")
-        if fields[0] == number:
-            options = frozenset((*fields[5].split(","), *kinds[-1].split(",")))
-            return _Mount(_unescape(fields[4]), kinds[0], options)
-    return _Mount("", "unknown", frozenset())
-
-
-def _lines(path: str) -> list[str]:
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    with os.fdopen(descriptor, "rb") as file:
-        # Split at newlines only: any user can mount (FUSE) on a folder whose name has what Python also calls a line end,
-        # and would add lines of his own.
-        return os.fsdecode(file.read()).split("\n")
-
-
-def _unescape(text: str) -> str:
-    for escape, char in (("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")):
-        text = text.replace(escape, char)
-    return text
 
 
 def _target(path: str, why: str, *hints: str) -> SecretsmithError:

@@ -6,7 +6,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from secretsmith.activation.plan import Decision, State
+from secretsmith.activation.unitchanges import NO_CHANGES, UnitChanges
 from secretsmith.errors import CannotDecrypt, ExitCode, IntegrityFailure, NotFound, SecretsmithError
+from secretsmith.manifest import Manifest, Phase
 
 # The worst news first: a host that cannot decrypt explains most of what else went wrong.
 _RANKED = (
@@ -28,9 +30,13 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """The outcome. ``nothing_done`` means that the input was the same as last time."""
+    """The outcome of one phase, whose manifest is ``manifest``. ``nothing_done`` means that the input was the same as last time.
 
-    host: str
+    ``units`` are still to be told of what changed. A ``preview`` did nothing and says what would be done.
+    """
+
+    manifest: Manifest
+    phase: Phase
     generation: int | None
     decisions: Sequence[Decision] = ()
     removed: tuple[str, ...] = ()
@@ -38,6 +44,13 @@ class Report:
     notes: tuple[str, ...] = ()
     nothing_done: bool = False
     unchanged: int = 0
+    units: UnitChanges = NO_CHANGES
+    preview: bool = False
+
+    @property
+    def host(self) -> str:
+        """The host's name in the registry."""
+        return self.manifest.host
 
     @property
     def exit_code(self) -> ExitCode:
@@ -76,8 +89,9 @@ class Report:
     def summary(self) -> str:
         """Say in one line what changed: ``web1: generation 3: +2 new, 1 changed, 4 unchanged, 1 removed``."""
         where = "no generation" if self.generation is None else f"generation {self.generation}"
+        who = self.host if self.phase is Phase.SERVICES else f"{self.host}: {self.phase}"
         if self.nothing_done:
-            return f"{self.host}: {where}: nothing to do, {self.unchanged} unchanged"
+            return f"{who}: {where}: nothing to do, {self.unchanged} unchanged"
         fresh = [decision for decision in self.decisions if decision.state is State.FRESH]
         new = sum(not decision.known for decision in fresh)
         parts = [
@@ -89,7 +103,7 @@ class Report:
         parts += [
             f"{self._count(s)} {s}" for s in (State.STALE, State.MISSING, State.REFUSED) if self._count(s)
         ]
-        return f"{self.host}: {where}: {', '.join(parts)}"
+        return f"{who}: {'dry run: ' if self.preview else ''}{where}: {', '.join(parts)}"
 
     def _count(self, state: State) -> int:
         return sum(decision.state is state for decision in self.decisions)

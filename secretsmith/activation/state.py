@@ -9,9 +9,11 @@ import json
 import math
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from secretsmith.activation.folders import read_small, replace_file
+from secretsmith.activation.placed import Placed, placed_from_tree, placed_tree
+from secretsmith.activation.unitchanges import NO_CHANGES, UnitChanges
 from secretsmith.manifest.patterns import COMPILED
 
 STATE_FILE = "state.json"
@@ -28,20 +30,26 @@ class Moment:
 
     wall: float
     boot: float
+    up: float = 0.0
+    """Seconds since boot without those asleep (CLOCK_MONOTONIC), as systemd says when a unit started."""
 
     @classmethod
     def now(cls) -> Moment:
-        """Read both clocks."""
-        return cls(time.time(), time.clock_gettime(time.CLOCK_BOOTTIME))
+        """Read all clocks."""
+        return cls(time.time(), time.clock_gettime(time.CLOCK_BOOTTIME), time.monotonic())
 
 
 @dataclass(frozen=True, slots=True)
 class Installed:
-    """What is known of one file of a generation. ``stale_since`` is None for a value that is up to date."""
+    """What is known of one file of a generation. ``stale_since`` is None for a value that is up to date.
+
+    ``written`` is when its bytes, owner or mode last changed.
+    """
 
     id: str
     key: str | None
     stale_since: Moment | None = None
+    written: Moment | None = None
     stamp: list[int] = field(default_factory=list)
 
 
@@ -56,15 +64,16 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class HostState:
-    """Records by generation, and the custom links that activation made: path → text."""
+    """Records by generation, what activation left at custom paths, and units that are still to be told."""
 
     records: Mapping[int, Record] = field(default_factory=dict)
-    links: Mapping[str, str] = field(default_factory=dict)
+    placed: Placed = field(default_factory=dict)
+    pending: UnitChanges = NO_CHANGES
 
     def keeping(self, numbers: Iterable[int]) -> HostState:
         """Return the state without records of generations that are gone."""
         wanted = set(numbers)
-        return HostState({n: r for n, r in self.records.items() if n in wanted}, self.links)
+        return replace(self, records={n: r for n, r in self.records.items() if n in wanted})
 
 
 def load_state(folder: int) -> HostState | None:
@@ -77,9 +86,7 @@ def load_state(folder: int) -> HostState | None:
         if tree["version"] != _VERSION:
             return None
         records = {int(number): _record(record) for number, record in tree["records"].items()}
-        return HostState(
-            records, {_checked("path", path): _checked("path", text) for path, text in tree["links"].items()}
-        )
+        return HostState(records, placed_from_tree(tree["placed"]), _changes(tree["pending"]))
     except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError, OSError, RecursionError):
         return None
 
@@ -89,7 +96,8 @@ def save_state(folder: int, state: HostState) -> None:
     tree = {
         "version": _VERSION,
         "records": {str(number): _record_tree(record) for number, record in state.records.items()},
-        "links": dict(state.links),
+        "placed": placed_tree(state.placed),
+        "pending": {"restart": sorted(state.pending.restart), "reload": sorted(state.pending.reload)},
     }
     replace_file(folder, STATE_FILE, json.dumps(tree).encode(), mode=0o600)
 
@@ -99,8 +107,8 @@ def _record_tree(record: Record) -> dict[str, object]:
         name: {
             "id": item.id,
             "key": item.key,
-            "stale_since": item.stale_since
-            and {"wall": item.stale_since.wall, "boot": item.stale_since.boot},
+            "stale_since": _moment_tree(item.stale_since),
+            "written": _moment_tree(item.written),
             "stamp": item.stamp,
         }
         for name, item in record.files.items()
@@ -120,25 +128,40 @@ def _record(tree: Mapping[str, object]) -> Record:
 
 
 def _installed(tree: Mapping[str, object]) -> Installed:
-    since, key, stamp = tree["stale_since"], tree["key"], tree["stamp"]
+    since, written, key, stamp = tree["stale_since"], tree["written"], tree["key"], tree["stamp"]
     if not isinstance(stamp, list):
         raise TypeError
     return Installed(
         id=str(tree["id"]),
         key=None if key is None else str(key),
         stale_since=_moment(since) if isinstance(since, dict) else None,
+        written=_moment(written) if isinstance(written, dict) else None,
         stamp=[int(number) for number in stamp],
     )
 
 
+def _moment_tree(moment: Moment | None) -> dict[str, float] | None:
+    return None if moment is None else {"wall": moment.wall, "boot": moment.boot, "up": moment.up}
+
+
 def _moment(tree: Mapping[str, object]) -> Moment:
-    wall, boot = (float(str(tree[name])) for name in ("wall", "boot"))
+    wall, boot, up = (float(str(tree[name])) for name in ("wall", "boot", "up"))
     time.gmtime(
         wall
     )  # status.json says it as a date; what is none raises ValueError, OverflowError or OSError
-    if not math.isfinite(boot):
+    if not math.isfinite(boot) or not math.isfinite(up):
         raise ValueError
-    return Moment(wall, boot)
+    return Moment(wall, boot, up)
+
+
+def _changes(tree: Mapping[str, object]) -> UnitChanges:
+    lists = []
+    for name in ("restart", "reload"):
+        units = tree[name]
+        if not isinstance(units, list):
+            raise TypeError
+        lists.append(frozenset(_checked("unit", unit) for unit in units))
+    return UnitChanges(*lists)
 
 
 def _checked(kind: str, text: object) -> str:

@@ -18,7 +18,8 @@ from secretsmith.activation.ramdisk import Condition, Memory, inspect, prepare, 
 from secretsmith.errors import Code, Conflict, SecretsmithError
 from secretsmith.manifest import Manifest
 
-_LOCK = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_OLD_LOCK = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_NEW_LOCK = _OLD_LOCK | os.O_CREAT
 _HOLDER = re.compile(rb"[0-9]{0,20}")
 
 
@@ -34,13 +35,14 @@ class Target:
         self._above = above
         self.link = LiveLink(link_parent, manifest.directory, manifest.generations, caller.trusted)
         self.condition = inspect(above, self._name, self._path, caller.uid)
-        refuse_unusable(self.condition, memory, self._path)
+        refuse_unusable(self.condition, memory, above, self._path)
         self.live = self.link.current()
 
     @contextlib.contextmanager
     def existing(self) -> Iterator[int | None]:
         """Give a descriptor of the generations as an earlier run left them, or None if there are none."""
-        plain = self._memory is Memory.PLAIN_FOLDER and self.condition is Condition.FILLED
+        unmounted = self._memory in (Memory.PLAIN_FOLDER, Memory.USER)
+        plain = unmounted and self.condition is Condition.FILLED
         if self.condition is not Condition.MOUNTED and not plain:
             yield None
             return
@@ -51,6 +53,8 @@ class Target:
     def ready(self) -> Iterator[int]:
         """Make the folder of generations usable and give a descriptor of it; the first thing that is written."""
         with _closing(prepare(self._above, self._name, self._path, self.condition, self._memory)) as folder:
+            mounts = self._memory in (Memory.MOUNT, Memory.VERIFY)
+            self.condition = Condition.MOUNTED if mounts else Condition.FILLED
             yield folder
 
     def switch(self, number: int) -> None:
@@ -90,11 +94,37 @@ def locked_target(manifest: Manifest, memory: Memory, caller: Caller, wait: floa
 
 
 @contextlib.contextmanager
-def _lock(parent: int, name: str, path: str, wait: float, caller: Caller) -> Iterator[None]:
+def viewed_target(manifest: Manifest, memory: Memory, caller: Caller, wait: float) -> Iterator[Target | None]:
+    """Open the place of ``manifest`` to look at it: nothing is made, not even the lock. None where there is no place yet.
+
+    Raises:
+        SecretsmithError: as :func:`locked_target`.
+    """
+    above, _, name = manifest.generations.rpartition("/")
+    beside = manifest.directory.rpartition("/")[0]
+    with contextlib.ExitStack() as stack:
+        try:
+            parent = stack.enter_context(safe_folder(above or "/", caller.trusted))
+            link_parent = stack.enter_context(safe_folder(beside or "/", caller.trusted))
+        except SecretsmithError as error:
+            if error.code is not Code.NOT_FOUND:
+                raise
+            yield None
+            return
+        if _exists(parent.fd, f"{name}.lock"):
+            path = f"{manifest.generations}.lock"
+            stack.enter_context(_lock(parent.fd, f"{name}.lock", path, wait, caller, flags=_OLD_LOCK))
+        yield Target(manifest, memory, caller, parent.fd, link_parent.fd)
+
+
+@contextlib.contextmanager
+def _lock(
+    parent: int, name: str, path: str, wait: float, caller: Caller, *, flags: int = _NEW_LOCK
+) -> Iterator[None]:
     # Beside the generations and never removed: a lock inside would be hidden by the mount, and a removed one could be
     # held by two at once.
     try:
-        fd = os.open(name, _LOCK, 0o600, dir_fd=parent)
+        fd = os.open(name, flags, 0o600, dir_fd=parent)
     except OSError as error:
         if error.errno in (errno.ELOOP, errno.EISDIR, errno.ENXIO):
             raise SecretsmithError(Code.TARGET, f"{path} is not a regular file", path=path) from None
@@ -103,11 +133,20 @@ def _lock(parent: int, name: str, path: str, wait: float, caller: Caller) -> Ite
         if not _is_lock(fd, caller):
             raise SecretsmithError(Code.TARGET, f"{path} is not a lock file of activation", path=path)
         _wait(fd, path, wait)
-        os.ftruncate(fd, 0)
-        os.pwrite(fd, str(os.getpid()).encode(), 0)
+        if flags is _NEW_LOCK:
+            os.ftruncate(fd, 0)
+            os.pwrite(fd, str(os.getpid()).encode(), 0)
         yield
     finally:
         os.close(fd)
+
+
+def _exists(folder: int, name: str) -> bool:
+    try:
+        os.stat(name, dir_fd=folder, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def _is_lock(fd: int, caller: Caller) -> bool:
@@ -134,4 +173,4 @@ def _wait(fd: int, path: str, wait: float) -> None:
             return
 
 
-__all__ = ["Target", "locked_target"]
+__all__ = ["Target", "locked_target", "viewed_target"]

@@ -15,6 +15,7 @@ from keys import ed25519_key
 from secretsmith.activation.ramdisk import Memory
 from secretsmith.cli.activate import parse_arguments, read_manifest
 from secretsmith.errors import Code, SecretsmithError
+from secretsmith.manifest import Phase
 
 PLAIN = ("--plain-folder",) if IS_ROOT else ("--plain-folder", "--owner-self")
 
@@ -54,6 +55,10 @@ def test_failure(host: Host) -> None:
         ["a", "--wait", "-1"],
         ["a", "--wait", "9999"],
         ["a", "--no-mount", "--plain-folder"],
+        ["a", "--phase", "later"],
+        ["a", "--units", "openrc"],
+        ["a", "--mount", "--dry-run"],
+        ["a", "--mount", "--write-units", "/"],
         ["-h"],
     ],
 )
@@ -64,13 +69,16 @@ def test_wrong_usage(arguments: list[str]) -> None:
 
 
 def test_options() -> None:
-    path, options = parse_arguments(
-        ["--status=s.json", "--wait", "5", "--owner-self", "m.json", "--no-mount"]
-    )
-    assert path == "m.json"
+    given = parse_arguments(["--status=s.json", "--wait", "5", "--owner-self", "m.json", "--no-mount"])
+    options = given.options
+    assert (given.manifest, given.action) == ("m.json", "activate")
     assert (options.memory, options.owner_self, options.wait) == (Memory.VERIFY, True, 5.0)
     assert options.status == str(Path.cwd() / "s.json")
-    assert parse_arguments(["m"])[1].memory is Memory.MOUNT
+    assert parse_arguments(["m"]).options.memory is Memory.MOUNT
+    assert parse_arguments(["--phase", "users", "m"]).options.phase is Phase.USERS
+    assert [parse_arguments([word, "m"]).action for word in ("--dry-run", "--mount")] == ["dry-run", "mount"]
+    units = parse_arguments(["--write-units", "/etc/systemd/system", "m"])
+    assert (units.action, units.folder) == ("units", "/etc/systemd/system")
 
 
 @pytest.mark.parametrize("kind", ["missing", "folder", "fifo", "writable", "broken"])
@@ -162,12 +170,12 @@ def test_imports_are_counted(host: Host) -> None:
 def test_the_process_is_hardened(host: Host) -> None:
     script = (
         "import os, resource, sys, json, ctypes; from secretsmith.cli import activate as door;"
-        "import secretsmith.activation.decide as decide; real = decide.load_host_keys\n"
+        "import secretsmith.activation.hostkeys as hostkeys; real = hostkeys.load_host_keys\n"
         "def look(*a):\n"
         "    print(json.dumps({'env': dict(os.environ), 'core': resource.getrlimit(resource.RLIMIT_CORE),"
         " 'umask': os.umask(0o077), 'dumpable': ctypes.CDLL(None).prctl(3, 0, 0, 0, 0)}))\n"
         "    return real(*a)\n"
-        "decide.load_host_keys = look; sys.exit(door.main(sys.argv[1:]))"
+        "hostkeys.load_host_keys = look; sys.exit(door.main(sys.argv[1:]))"
     )
     host.add("db")
     command = host.command(*PLAIN)

@@ -7,11 +7,10 @@ import os
 import stat
 
 import pytest
-from hosts import IS_ROOT, Host
+from hosts import Host
 
-from secretsmith.activation.engine import Options, activate
+from secretsmith.activation.engine import activate
 from secretsmith.activation.plan import State
-from secretsmith.activation.ramdisk import Memory
 from secretsmith.activation.state import Moment
 from secretsmith.errors import ExitCode
 
@@ -58,8 +57,7 @@ def test_same_input_does_nothing(host: Host) -> None:
     before = _everything(host)
     host.moment = Moment(5e9, 9e9)
     keys_read: list[str] = []
-    options = Options(memory=Memory.PLAIN_FOLDER, owner_self=not IS_ROOT, status=str(host.status_file))
-    report = activate(host.data(), options, shield=lambda: keys_read.append("one"))
+    (report,) = activate(host.data(), host.options(), shield=lambda: keys_read.append("one")).reports
     assert report.nothing_done
     assert report.summary() == "web1: generation 1: nothing to do, 1 unchanged"
     assert not keys_read

@@ -152,7 +152,7 @@ def test_one_source_in_two_formats(host: Host, order: tuple[str, str]) -> None:
     host.manifest["secrets"] = [{"name": kind, "source": source, "format": kind} for kind in order]
     report = host.run()
     assert host.installed() == {"age": b"mail: x"}
-    assert [error.code for error in report.errors()] == [Code.UNSUPPORTED]
+    assert [error.code for error in report.errors()] == [Code.FORMAT]
 
 
 @pytest.mark.usefixtures("as_root")
@@ -175,12 +175,13 @@ def test_mount_points_with_line_ends_of_python(host: Host, separator: str) -> No
 
 STATE = {
     "wall": lambda state: state["records"]["1"]["files"]["db"].update(
-        stale_since={"wall": float("inf"), "boot": 1.0}
+        stale_since={"wall": float("inf"), "boot": 1.0, "up": 1.0}
     ),
     "stamp": lambda state: state["records"]["1"]["files"]["db"].update(stamp=[float("inf")]),
-    "link": lambda state: state["links"].update({"/etc/a\0b": "x"}),
-    "relative": lambda state: state["links"].update({"a": "x"}),
-    "half": lambda state: state["links"].update({"/\ud800": "x"}),
+    "link": lambda state: state["placed"].update({"/etc/a\0b": {"text": "/x"}}),
+    "relative": lambda state: state["placed"].update({"a": {"text": "/x"}}),
+    "half": lambda state: state["placed"].update({"/\ud800": {"text": "/x"}}),
+    "pending": lambda state: state["pending"].update(restart=["--now"]),
     "name": lambda state: state["records"]["1"]["files"].update(
         {"../../x": state["records"]["1"]["files"]["db"]}
     ),

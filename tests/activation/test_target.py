@@ -12,7 +12,7 @@ from hosts import Host, environment, mount, mounts_below, unmount_below
 
 from secretsmith.activation.engine import Options, activate
 from secretsmith.activation.ramdisk import Memory
-from secretsmith.errors import Code, Conflict, ExitCode, SecretsmithError
+from secretsmith.errors import Code, Conflict, SecretsmithError
 
 NOEXEC_NODEV_NOSUID = 8 | 4 | 2
 pytestmark = pytest.mark.usefixtures("open_descriptors")
@@ -215,32 +215,6 @@ def test_one_waits_for_the_other(host: Host) -> None:
     assert caught.value.code is Code.LOCKED
     assert f"process {os.getpid()}" in caught.value.message
     assert host.run().nothing_done
-
-
-@pytest.mark.parametrize(
-    ("change", "said"),
-    [
-        ({"method": "copy"}, "method copy (db)"),
-        ({"phase": "users"}, "phase users (db)"),
-        ({"phase": "initrd", "plaintext_on_disk": True}, "phase initrd (db)"),
-        ({"restart_units": ["nginx.service"]}, "restart_units"),
-        ({"reload_units": ["nginx.service"]}, "reload_units"),
-    ],
-)
-def test_what_is_not_built_is_refused_whole(host: Host, change: dict[str, object], said: str) -> None:
-    host.add("good")
-    host.add("db", b"value", **change)
-    error = refused(host, Code.UNSUPPORTED)
-    assert error.exit_code is ExitCode.USAGE
-    assert "not built yet in this version" in error.message
-    assert said in error.message
-
-
-def test_templates_and_scope_user_are_not_built(host: Host) -> None:
-    host.manifest["templates"] = [{"name": "t", "content": "x"}]
-    refused(host, Code.UNSUPPORTED)
-    host.manifest |= {"templates": [], "scope": "user"}
-    refused(host, Code.UNSUPPORTED)
 
 
 @pytest.mark.parametrize("name", ["../../etc/cron.d/x", "/etc/passwd", "a/../../b"])

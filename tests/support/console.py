@@ -4,7 +4,8 @@ A block is fenced with ```console. A line that starts with `$ ` is a command on 
 there it runs in a mount namespace with empty /run, /var/lib and /etc/ssh, where only web1's host key lies. The lines up to the
 next command are what it prints, standard error included, where `…` stands for anything. A command without output lines may print
 anything, but has to succeed; `(exit N)` on a line of its own says otherwise. `"ssh-ed25519 AAAA… NAME"` in a command
-becomes the public key of NAME, made when it is first named.
+becomes the public key of NAME, made when it is first named. Blocks fenced with ```console booted need systemd on the host: the boot
+test runs them.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ class Step:
     output: list[str] = field(default_factory=list)
     exit: int = 0
     on_host: bool = False
+    booted: bool = False
 
 
 def steps_of(text: str) -> list[Step]:
@@ -42,7 +44,8 @@ def steps_of(text: str) -> list[Step]:
         first = text.count("\n", 0, match.start(2)) + 1
         for number, line in enumerate(match.group(2).splitlines(), start=first):
             if line.startswith(("$ ", "# ")):
-                found.append(Step(line[2:], number, on_host=line.startswith("# ")))
+                booted = match.group(1).strip() == "booted"
+                found.append(Step(line[2:], number, on_host=line.startswith("# "), booted=booted))
             elif leaves := _EXIT.match(line):
                 found[-1].exit = int(leaves.group(1))
             else:

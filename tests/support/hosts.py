@@ -17,8 +17,10 @@ import pyrage
 from keys import SshKey, ed25519_key
 
 from secretsmith.activation.engine import Options, activate
+from secretsmith.activation.outcome import Outcome
+from secretsmith.activation.preview import dry_run
 from secretsmith.activation.ramdisk import Memory
-from secretsmith.activation.report import Report
+from secretsmith.activation.report import Problem, Report
 from secretsmith.activation.state import Moment
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -55,6 +57,7 @@ class Host:
         self.generations = folder / "run" / "secrets.d"
         self.directory = folder / "run" / "secrets"
         self.status_file = folder / "status.json"
+        self.paths_file = folder / "state" / "paths.json"
         self.manifest: dict[str, Any] = {
             "version": 1,
             "host": "web1",
@@ -87,15 +90,31 @@ class Host:
         """The manifest as bytes."""
         return json.dumps(self.manifest).encode()
 
-    def run(self, **changes: Any) -> Report:
-        """Activate in this process; a plain folder unless said otherwise, own uid unless root."""
-        accounts = changes.pop("accounts", None)
-        options = Options(
+    def options(self, **changes: Any) -> Options:
+        """A plain folder unless said otherwise, own uid unless root."""
+        usual = Options(
             memory=Memory.PLAIN_FOLDER, owner_self=not IS_ROOT, status=str(self.status_file), wait=5
         )
-        return activate(
-            self.data(), replace(options, **changes), accounts=accounts, clock=lambda: self.moment
-        )
+        return replace(usual, **changes)
+
+    def run(self, **changes: Any) -> Report:
+        """Activate a manifest of one phase in this process; what is said of the whole run is in the report too."""
+        outcome = self.run_all(**changes)
+        if outcome.stopped:
+            raise outcome.stopped[0]
+        (report,) = outcome.reports
+        problems = (*report.problems, *(Problem(error) for error in outcome.failures))
+        return replace(report, problems=problems, notes=(*report.notes, *outcome.remarks))
+
+    def run_all(self, **changes: Any) -> Outcome:
+        """Activate all phases in this process."""
+        accounts = changes.pop("accounts", None)
+        return activate(self.data(), self.options(**changes), accounts=accounts, clock=lambda: self.moment)
+
+    def preview(self, **changes: Any) -> Outcome:
+        """Say what activation would do."""
+        accounts = changes.pop("accounts", None)
+        return dry_run(self.data(), self.options(**changes), accounts=accounts, clock=lambda: self.moment)
 
     def write_manifest(self) -> Path:
         """The manifest as a file."""
@@ -107,7 +126,8 @@ class Host:
     def command(self, *options: str) -> list[str]:
         """The arguments that run the real program."""
         door = [sys.executable, "-m", "secretsmith.cli.activate", "--status", str(self.status_file)]
-        return [*door, *options, str(self.write_manifest())]
+        # Never the machine's own record: tests run as root.
+        return [*door, "--paths", str(self.paths_file), *options, str(self.write_manifest())]
 
     def door(self, *options: str, before: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
         """Run the real program; ``before`` is what runs it (unshare, strace)."""

@@ -58,10 +58,29 @@ class ActivateParameters:
     """``secretsmith activate MANIFEST``."""
 
     manifest: str = argument("MANIFEST", "The manifest (docs/reference/manifest.md).")
+    dry_run: bool = flag(
+        "--dry-run", "Say what would happen; nothing is written, mounted or locked.", default=False
+    )
+    phase: str | None = option(
+        "--phase", "PHASE", "users, services or initrd alone; default: all.", default=None
+    )
+    mount: bool = flag("--mount", "Only mount the filesystems in memory.", default=False)
+    make_folders: bool = flag(
+        "--make-folders", "Only make the missing folders of custom paths.", default=False
+    )
     no_mount: bool = flag(
         "--no-mount", "The filesystem in memory is mounted already; never mount.", default=False
     )
+    units: str | None = option(
+        "--units", "HOW", "How to tell units of changes: systemctl, nixos or none.", default=None
+    )
+    write_units: str | None = option(
+        "--write-units", "FOLDER", "Write the systemd units that run this at boot.", default=None
+    )
     status: str | None = option("--status", "FILE", "Where to write the state of every secret.", default=None)
+    paths: str | None = option(
+        "--paths", "FILE", "Where to remember custom paths over a reboot.", default=None
+    )
     wait: str | None = option("--wait", "SECONDS", "How long to wait for another activation.", default=None)
     owner_self: bool = flag("--owner-self", "Without root: every file belongs to you.", default=False)
     plain_folder: bool = flag(

@@ -1,0 +1,84 @@
+"""What a whole run did: all its phases, the units that were told, and what stopped a phase; printing is the door's business."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from secretsmith.activation.report import Report
+from secretsmith.activation.unitoptions import UnitResult
+from secretsmith.errors import ExitCode, SecretsmithError
+
+_ORDER = (ExitCode.CANNOT_DECRYPT, ExitCode.INTEGRITY, ExitCode.NOT_FOUND, ExitCode.ERROR)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The reports of the phases that came to an end, and the errors of those that did not.
+
+    ``remarks`` are about the run as a whole; ``places`` what a dry run would do at custom paths.
+    """
+
+    reports: Sequence[Report]
+    units: UnitResult = field(default_factory=UnitResult)
+    stopped: Sequence[SecretsmithError] = ()
+    failures: Sequence[SecretsmithError] = ()
+    remarks: Sequence[str] = ()
+    places: Sequence[tuple[str, str]] = ()
+    preview: bool = False
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """The code of what stopped a phase; else 5 before 6 before 4 before 1; 0 if all went well."""
+        if self.stopped:
+            return self.stopped[0].exit_code
+        codes = {report.exit_code for report in self.reports}
+        if self.units.problems or self.failures:
+            codes.add(ExitCode.ERROR)
+        return next((code for code in _ORDER if code in codes), ExitCode.OK)
+
+    def lines(self) -> Iterator[str]:
+        """Say what was done: one line a phase, then what a dry run would do, then the units."""
+        for report in self.reports:
+            yield report.summary()
+            if self.preview:
+                yield from _preview(report)
+        yield from (f"  {what} {path}" for path, what in self.places)
+        would = "would " if self.preview else ""
+        for verb, past, units in (
+            ("restart", "restarted", self.units.restarted),
+            ("start", "started", self.units.started),
+            ("reload", "reloaded", self.units.reloaded),
+        ):
+            if units:
+                yield f"{would}{verb if self.preview else past} {', '.join(units)}"
+
+    def notes(self) -> Iterator[str]:
+        """Say what is worth a line but no failure."""
+        yield from self.remarks
+        for report in self.reports:
+            yield from report.remarks()
+        yield from self.units.notes
+
+    def errors(self) -> Iterator[SecretsmithError]:
+        """Give what went wrong."""
+        yield from self.stopped
+        for report in self.reports:
+            yield from report.errors()
+        yield from self.units.problems
+        yield from self.failures
+
+
+def _preview(report: Report) -> Iterator[str]:
+    for decision in report.decisions:
+        if decision.file is None:
+            yield f"  {decision.state} {decision.entry.name}"
+        elif not decision.same:
+            word = "changed" if decision.known else "new"
+            owner = f"{decision.entry.owner}:{decision.entry.group} {decision.file.mode:04o}"
+            yield f"  {word} {decision.entry.name} {owner}"
+    for name in report.removed:
+        yield f"  removed {name}"
+
+
+__all__ = ["Outcome"]
