@@ -56,7 +56,7 @@ def _many(group: Sequence[Finding], width: int | None) -> Iterator[str]:
     for finding in group[:_NAMED]:
         yield f"    {finding.path}"
     if len(group) > _NAMED:
-        yield f"    … and {len(group) - _NAMED} more: --format json names all"
+        yield f"    … and {len(group) - _NAMED} more: --json names all"
     if first.hint:
         yield f"  {_common_hint(group)}"
 

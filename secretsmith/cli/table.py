@@ -71,6 +71,18 @@ COMMANDS = (
         "activate:run",
         "Install the secrets of a manifest on this host.",
     ),
+    Command(
+        ("status",),
+        "host_side:StatusParameters",
+        "status:run",
+        "Say what the secrets on this host are, and what is off about them; for root.",
+    ),
+    Command(
+        ("doctor",),
+        "host_side:DoctorParameters",
+        "doctor:run",
+        "Look for what keeps this host from its secrets: keys, manifest, units, kernel; for root.",
+    ),
     Command(("demo",), "repository:DemoParameters", "demo:run", "Show the main job on a throw-away fleet."),
     Command(("show",), "values:ShowParameters", "show:run", "Print a secret, byte for byte."),
     Command(

@@ -365,7 +365,7 @@ class TestText:
         assert list(finding_lines(items)) == [
             "error: 12 files: web3 should read it and cannot (E_DRIFT; by the lock)",
             *(f"    s/{n}.age" for n in range(10)),
-            "    … and 2 more: --format json names all",
+            "    … and 2 more: --json names all",
             "  secretsmith rekey",
             "error: s/x.age: other (E_DRIFT)",
         ]

@@ -1,0 +1,35 @@
+"""What ``secretsmith doctor`` says: facts, which are only told, and findings, which want attention."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from secretsmith.findings import Finding
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """One thing that was looked at, and what it is."""
+
+    about: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Examination:
+    """All that was found. ``manifest`` is its path."""
+
+    manifest: str
+    facts: Sequence[Fact]
+    findings: Sequence[Finding]
+
+    @property
+    def is_well(self) -> bool:
+        """Whether nothing wants attention."""
+        return not any(finding.severity in ("error", "warning") for finding in self.findings)
+
+
+Said = Fact | Finding
+
+__all__ = ["Examination", "Fact", "Said"]
