@@ -116,7 +116,7 @@ def _finish(
     report = _with_failures(report, {**refused, **places.commit()})
     remarks = (f"an old path stays: {error.message}" for error in places.stuck.values())
     report = replace(report, notes=(*report.notes, *remarks))
-    stay = generations.prune(number, work.standing.manifest.keep)
+    stay = _pruned(work, generations, number, known)
     left = places.left()
     if (unsaved := work.remember(left)) is not None:
         report = replace(report, problems=(*report.problems, Problem(unsaved)))
@@ -128,6 +128,20 @@ def _finish(
         HostState({**known.records, number: record}, left, known.pending).keeping(stay),
     )
     return report
+
+
+def _pruned(work: Work, generations: Generations, live: int, known: HostState) -> list[int]:
+    """Remove generations beyond those to keep, and any whose files somebody opened up or gave away; return what stays."""
+    stay = generations.prune(live, work.standing.manifest.keep)
+    for number in [number for number in stay if number != live]:
+        reader, record = generations.read(number), known.records.get(number)
+        stamps = {name: reader.stamp(name) for name in reader.names()}
+        recorded = {name: file.stamp for name, file in record.files.items()} if record is not None else {}
+        # The last numbers of a stamp: owner, group and mode. Old bytes must not stay readable under an old name.
+        if any(stamp is None or stamp[-3:] != recorded.get(name, [])[-3:] for name, stamp in stamps.items()):
+            generations.remove(number)
+            stay.remove(number)
+    return stay
 
 
 def _with_failures(report: Report, failures: Mapping[str, SecretsmithError]) -> Report:

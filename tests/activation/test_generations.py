@@ -198,3 +198,23 @@ def test_the_clock_may_say_anything(host: Host, wall: float) -> None:
     host.add("db")
     assert host.run().exit_code is ExitCode.OK
     assert host.status()["time"].startswith(("1970", "2100"))
+
+
+@pytest.mark.usefixtures("as_root")
+@pytest.mark.parametrize("how", ["chmod", "chown", "plant"])
+def test_an_old_generation_that_was_opened_up_does_not_stay(host: Host, how: str) -> None:
+    host.add("db", b"1")
+    host.run()
+    old = host.directory.resolve() / "db"
+    if how == "chmod":
+        old.chmod(0o644)
+    elif how == "chown":
+        os.chown(old, 1, 1)
+    else:
+        old.with_name("planted").write_text("x")
+    host.add("db", b"2")
+    host.run()
+    assert not old.parent.exists()
+    host.add("db", b"3")
+    host.run()
+    assert {path.name for path in host.generations.iterdir() if path.name.isdigit()} == {"2", "3"}
