@@ -4,15 +4,20 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/installed
 # SLOW=1 adds the long tests; ARGS are for pytest.
-MARK := $(if $(SLOW),,-m "not slow")
+MARK := -m "not boot$(if $(SLOW),, and not slow)"
 
-.PHONY: demo test lint types bench docs
+.PHONY: demo test boot lint types bench docs
 
 demo: $(READY)
 	$(BIN)/secretsmith demo
 
 test: $(READY)
 	$(BIN)/python -m pytest -q -n auto $(MARK) $(ARGS)
+
+# as root: needs mmdebstrap and systemd-container, boots a Debian
+boot: export SECRETSMITH_BOOT_ROOT ?= $(CURDIR)/build/boot
+boot: $(READY)
+	$(BIN)/python -m pytest -q -n 2 -m boot tests/boot $(ARGS)
 
 lint: $(READY)
 	$(BIN)/ruff check
