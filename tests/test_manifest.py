@@ -257,6 +257,11 @@ def test_phase_users_runs_before_users_exist() -> None:
     assert found.secrets[0].phase is Phase.USERS
 
 
+def test_a_copy_needs_a_place() -> None:
+    assert code_of(with_secret(method="copy")) is Code.MANIFEST
+    assert parse_manifest(with_secret(method="copy", path="/etc/app/db")).secrets[0].path == "/etc/app/db"
+
+
 def test_the_initial_ram_disk_is_on_a_disk() -> None:
     assert code_of(with_secret(phase="initrd")) is Code.MANIFEST
     found = parse_manifest(with_secret(phase="initrd", plaintext_on_disk=True))

@@ -7,6 +7,7 @@ import os
 import pwd
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Protocol
 
 from secretsmith.errors import Code, SecretsmithError
@@ -150,4 +151,23 @@ def _is_mapped(number: int, ranges: Ranges) -> bool:
     return any(first <= number < end for first, end in ranges)
 
 
-__all__ = ["Accounts", "Caller", "Ownership", "SystemAccounts"]
+def _name(ask: Callable[[], str], number: int) -> str:
+    try:
+        return ask()
+    except (KeyError, OverflowError):
+        return str(number)
+
+
+@lru_cache(maxsize=1024)
+def user_name(uid: int) -> str:
+    """Return the name of a user, or the number as a text."""
+    return _name(lambda: pwd.getpwuid(uid).pw_name, uid)
+
+
+@lru_cache(maxsize=1024)
+def group_name(gid: int) -> str:
+    """Return the name of a group, or the number as a text."""
+    return _name(lambda: grp.getgrgid(gid).gr_name, gid)
+
+
+__all__ = ["Accounts", "Caller", "Ownership", "SystemAccounts", "group_name", "user_name"]

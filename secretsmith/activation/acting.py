@@ -3,24 +3,34 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from secretsmith.activation.accounts import Caller, Ownership
 from secretsmith.activation.folders import Folder, safe_folder
 
 
 @contextlib.contextmanager
-def place_folder(parent: str, owner: Ownership, caller: Caller, *, create: bool = False) -> Iterator[Folder]:
+def place_folder(
+    parent: str,
+    owner: Ownership,
+    caller: Caller,
+    *,
+    create: bool = False,
+    first: Callable[[int], object] = lambda _: None,
+) -> Iterator[Folder]:
     """Open the folder ``parent`` for the block; below a folder of ``owner`` the block runs as that user.
 
-    So nothing that is reached there, however it is swapped meanwhile, can be more than that user's own.
+    ``first`` is called with the open folder before that. So nothing that is reached there, however it is swapped meanwhile, can be more than that user's own.
 
     Raises:
         SecretsmithError: PATH_UNSAFE, NOT_FOUND, ACCESS (folders.safe_folder).
     """
     also = owner.uid if owner.uid not in caller.trusted else None
-    with safe_folder(parent or "/", caller.trusted, also=also, create=create) as folder:
+    become = functools.partial(acting_as, gid=owner.gid)
+    with safe_folder(parent or "/", caller.trusted, also=also, create=create, become=become) as folder:
+        first(folder.fd)
         if folder.owner is None:
             yield folder
         else:

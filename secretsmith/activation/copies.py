@@ -77,7 +77,10 @@ def is_same(folder: int, name: str, file: InstalledFile, found: os.stat_result) 
     wanted = (file.ownership.uid, file.ownership.gid, file.mode, len(file.content.expose()))
     if wanted != (found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode), found.st_size):
         return False
-    descriptor = os.open(name, _READ, dir_fd=folder)
+    try:
+        descriptor = os.open(name, _READ, dir_fd=folder)
+    except BlockingIOError:
+        return False  # its owner holds a lease on it (fcntl(2)), and may change it
     try:
         if stamp_of(os.fstat(descriptor)) != stamp_of(found) or _has_acl(descriptor):
             return False

@@ -10,6 +10,7 @@ from types import MappingProxyType
 from secretsmith.activation.accounts import Caller, Ownership
 from secretsmith.activation.acting import place_folder
 from secretsmith.activation.copies import is_same, refuse_disk, temporary_name
+from secretsmith.activation.folders import failed
 from secretsmith.activation.generations import InstalledFile
 from secretsmith.activation.mounts import Mount, mount_of
 from secretsmith.activation.occupants import Occupant, look, occupied
@@ -29,6 +30,7 @@ class Custody:
         self._before = before
         self._others = others
         self._mounts: dict[int, Mount] = {}
+        self.unsafe: dict[str, SecretsmithError] = {}  # path → why a forecast calls it so
 
     def is_ours(self, path: str, found: Occupant) -> bool:
         """Whether ``found`` may be replaced: a link into our folders, or what was left there and is untouched."""
@@ -88,8 +90,10 @@ class Custody:
         for path, (entry, file) in wanted.items():
             try:
                 verb = self._foresee(path, entry, file)
-            except (OSError, SecretsmithError):
-                verb = "unsafe"
+            except OSError as error:
+                verb, self.unsafe[path] = "unsafe", failed(error, path)
+            except SecretsmithError as error:
+                verb, self.unsafe[path] = "unsafe", error
             if verb is not None:
                 found.append((path, verb))
         found += [
@@ -102,8 +106,9 @@ class Custody:
             found = look(path)
             return self._verb(path, entry, found, same=found is not None and self._is_copy_of(path, found))
         parent, _, name = path.rpartition("/")
+        ask = self.mount if entry.method is Method.COPY else id  # as root: see places.Places
         try:
-            with place_folder(parent, file.ownership, self._caller) as folder:
+            with place_folder(parent, file.ownership, self._caller, first=ask) as folder:
                 if entry.method is Method.COPY and not entry.plaintext_on_disk:
                     refuse_disk(self.mount(folder.fd), path)
                 found = look(name, folder.fd)
@@ -111,8 +116,25 @@ class Custody:
         except SecretsmithError as error:
             if error.code is not Code.NOT_FOUND:
                 raise
+            if entry.method is Method.COPY and not entry.plaintext_on_disk:
+                self.refuse_disk_above(parent, path)
             found, same = None, False
         return self._verb(path, entry, found, same=same)
+
+    def refuse_disk_above(self, parent: str, path: str) -> None:
+        """Raise PATH_UNSAFE if a folder that is still to be made for a copy at ``path`` would be on a disk, before it is made.
+
+        What is made is checked again, by descriptor. Raises OSError.
+        """
+        if os.path.lexists(parent):
+            return
+        while not os.path.lexists(parent):
+            parent = os.path.dirname(parent)
+        folder = os.open(parent, os.O_PATH | os.O_CLOEXEC)
+        try:
+            refuse_disk(self.mount(folder), path)
+        finally:
+            os.close(folder)
 
     def _verb(self, path: str, entry: ManifestEntry, found: Occupant | None, *, same: bool) -> str | None:
         if found is None:

@@ -54,7 +54,7 @@ def _problems(
     manifest: Manifest, decisions: Sequence[Decision], values: Values, judge: Judge, *, none_opened: bool
 ) -> list[Problem]:
     failed = [item for item in decisions if item.failure is not None]
-    shut = [item for item in failed if item.failure is not None and item.failure.code is Code.NO_IDENTITY]
+    shut = [item for item in failed if _is_shut(item)]
     if not shut or not none_opened:
         return [_problem(item) for item in failed]
     # One cause, so one message: not the same line for each of a hundred secrets.
@@ -69,7 +69,11 @@ def _problems(
     else:
         error = no_key_at_all(manifest, values.keys.problems, results)
     whole = Problem(error, required=any(item.entry.required for item in shut))
-    return [whole, *(_problem(item) for item in failed if item not in shut)]
+    return [whole, *(_problem(item) for item in failed if not _is_shut(item))]
+
+
+def _is_shut(decision: Decision) -> bool:
+    return decision.failure is not None and decision.failure.code is Code.NO_IDENTITY
 
 
 def _problem(decision: Decision) -> Problem:

@@ -13,7 +13,7 @@ from secretsmith.activation.folders import safe_folder
 from secretsmith.activation.inspectionfacts import finding, finding_of, listed
 from secretsmith.activation.sources import MAX_SOURCE_BYTES, read_regular
 from secretsmith.errors import Code, SecretsmithError
-from secretsmith.findings import Finding
+from secretsmith.findings import Finding, Severity
 from secretsmith.manifest import MAX_MANIFEST_BYTES, Manifest, Phase, parse_manifest
 
 _OTHERS_WRITE = 0o022
@@ -48,18 +48,20 @@ def manifest_facts(path: str, manifest: Manifest) -> Iterator[Said]:
 def source_facts(manifest: Manifest, caller: Caller) -> Iterator[Said]:
     """Look at every encrypted file: whoever can exchange one decides what a service gets."""
     paths = list(dict.fromkeys(secret.source for secret in manifest.secrets))
+    required = {secret.source for secret in manifest.secrets if secret.required}
     good = 0
     for path in paths:
+        severity: Severity = "error" if path in required else "info"
         try:
             found = os.stat(path, follow_symlinks=False)
             problems = list(_exposed(path, found, caller)) if stat.S_ISREG(found.st_mode) else []
             read_regular(path, MAX_SOURCE_BYTES)
         except SecretsmithError as error:
-            problems = [finding_of(error, "error", path=path)]
+            problems = [finding_of(error, severity, path=path)]
         except OSError as error:
-            text = f"{path}: {(error.strerror or 'cannot be read').lower()}"
+            text = (error.strerror or "cannot be read").lower()
             problems = [
-                finding(Code.NOT_FOUND, "error", path, text, "install the files of this host's build again")
+                finding(Code.NOT_FOUND, severity, path, text, "bring the files of this host's build again")
             ]
         good += not problems
         yield from problems
@@ -81,8 +83,10 @@ def owner_facts(manifest: Manifest, caller: Caller, accounts: Accounts) -> Itera
             known[error.message] = error
     owners = dict.fromkeys(f"{entry.owner}:{entry.group}" for entry in manifest.entries())
     yield Fact("owners", listed(owners) or "none")
+    required = {entry.name for entry in manifest.entries() if entry.required}
     for message, names in missing.items():
-        yield finding_of(known[message], "error", message=f"{message}; needed by {listed(names)}")
+        severity: Severity = "info" if required.isdisjoint(names) else "error"
+        yield finding_of(known[message], severity, message=f"{message}; needed by {listed(names)}")
 
 
 def _exposed(path: str, found: os.stat_result, caller: Caller) -> Iterator[Finding]:

@@ -18,6 +18,7 @@ from secretsmith.errors import Code, SecretsmithError
 from secretsmith.manifest import Manifest, Phase, Scope, is_below
 
 _LIMIT = 1 << 20
+_ENABLED = (ACTIVATE, USERS, IDENTITY)
 _NOT_STARTED = ("disabled", "masked", "masked-runtime")
 _WRITABLE = "ReadWritePaths="
 _MADE = "# Made by secretsmith-activate --write-units"
@@ -45,7 +46,7 @@ def own_unit_facts(
         yield finding_of(error, "warning")
         return
     yield from _own(manifest, declared, source, options, known)
-    yield from unknown_units(named, known.values())
+    yield from unknown_units(named, known.values(), user=options.user)
 
 
 def _wanted(manifest: Manifest) -> Sequence[str]:
@@ -87,7 +88,7 @@ def _state(unit: UnitFacts, options: UnitOptions) -> Iterator[Said]:
         text = f"the unit {unit.name} failed ({unit.result})"
         journal = f"journalctl {'--user ' if options.user else ''}-b -u {unit.name}"
         yield finding(Code.UNITS, "error", "", text, journal, f"{control} restart {unit.name}")
-    if unit.enabled in _NOT_STARTED and unit.name in (ACTIVATE, USERS, IDENTITY):
+    if unit.enabled in _NOT_STARTED and unit.name in _ENABLED:
         text = f"the unit {unit.name} is {unit.enabled}: nothing starts it at the next boot"
         yield finding(Code.UNITS, "warning", "", text, f"{control} enable --now {unit.name}")
     elif unit.active == "inactive" and unit.name in (ACTIVATE, IDENTITY):
@@ -159,8 +160,11 @@ def _command(text: str) -> list[str]:
 
 def _install(manifest: Manifest, source: str, options: UnitOptions) -> str:
     folder = "~/.config/systemd/user" if manifest.scope is Scope.USER else "/etc/systemd/system"
-    enable = f"{_control(options)} enable --now {ACTIVATE} {IDENTITY}"
+    starts = [name for name in _wanted(manifest) if name in _ENABLED]
+    enable = f"{_control(options)} enable --now {' '.join(starts)}"
     write = f"secretsmith-activate --write-units {folder} {quote(source)}"
+    if manifest.scope is Scope.USER:
+        write = f"mkdir -p {folder} && {write}"
     return f"{write} && {_control(options)} daemon-reload && {enable}"
 
 

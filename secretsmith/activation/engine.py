@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from secretsmith.activation.accounts import Accounts, Caller, Ownership, SystemAccounts
-from secretsmith.activation.folders import failed
+from secretsmith.activation.folders import failed, open_folder, safe_folder
 from secretsmith.activation.outcome import Outcome
 from secretsmith.activation.phase import Common, Standing, look
 from secretsmith.activation.placed import Placed, PlacedPath, load_placed, save_placed
@@ -17,13 +17,13 @@ from secretsmith.activation.ramdisk import Memory
 from secretsmith.activation.report import Problem, Report
 from secretsmith.activation.scope import settled, surroundings
 from secretsmith.activation.sources import Sources
-from secretsmith.activation.state import Moment, load_state, save_state
+from secretsmith.activation.state import STATE_FILE, Moment, load_state, save_state
 from secretsmith.activation.status import Known, load_status, write_status
 from secretsmith.activation.target import Target, locked_target
-from secretsmith.activation.unitchanges import NO_CHANGES
+from secretsmith.activation.unitchanges import NO_CHANGES, UnitChanges
 from secretsmith.activation.unitoptions import Notify, UnitOptions, UnitResult
 from secretsmith.activation.values import Values
-from secretsmith.errors import Code, SecretsmithError
+from secretsmith.errors import Code, RefusedInput, SecretsmithError
 from secretsmith.manifest import Manifest, Phase, Scope, parse_manifest
 
 
@@ -107,6 +107,10 @@ def begin(
     manifest = settled(parse_manifest(data), options.environ, caller)
     if manifest.scope is Scope.USER:
         caller = replace(caller, owner_self=True)
+        if options.phase not in (None, Phase.SERVICES):
+            raise RefusedInput(
+                Code.USAGE, f"scope user has no phase {options.phase}", hints=("leave out --phase",)
+            )
         if options.memory in (Memory.MOUNT, Memory.VERIFY):
             options = replace(options, memory=Memory.USER)
     if options.usual:
@@ -119,13 +123,34 @@ def begin(
     return Run(options, Common(data, manifest, caller, accounts or SystemAccounts(), sources, values, clock))
 
 
-def phases(manifest: Manifest, chosen: Phase | None) -> Iterator[Phase]:
+def phases(run: Run) -> Iterator[Phase]:
     """Give the phases to do, in order: those that have entries, or had some."""
+    chosen = run.options.phase
     for phase in (Phase.USERS, Phase.SERVICES, Phase.INITRD):
-        view = manifest.for_phase(phase)
-        wanted = any(True for _ in view.entries()) or os.path.lexists(view.directory)
-        if phase is chosen or (chosen is None and (phase is Phase.SERVICES or wanted)):
+        if phase is chosen or (chosen is None and (phase is Phase.SERVICES or _is_wanted(run, phase))):
             yield phase
+
+
+def _is_wanted(run: Run, phase: Phase) -> bool:
+    view = run.manifest.for_phase(phase)
+    if any(True for _ in view.entries()) or os.path.lexists(view.directory):
+        return True
+    # Of a run that was killed before its link was there, or at custom paths since before this boot: values that nobody
+    # would remove any more.
+    with contextlib.suppress(SecretsmithError):  # what is wrong with the record is said where it is used
+        if run.options.paths and load_placed(run.options.paths, view.generations, run.common.caller):
+            return True
+    above, _, name = view.generations.rpartition("/")
+    with (
+        contextlib.suppress(OSError, SecretsmithError),
+        safe_folder(above, run.common.caller.trusted) as parent,
+    ):
+        folder = open_folder(parent.fd, name)
+        try:
+            return bool(os.listdir(folder))
+        finally:
+            os.close(folder)
+    return False
 
 
 def mount_only(data: bytes, options: Options) -> list[str]:
@@ -136,7 +161,7 @@ def mount_only(data: bytes, options: Options) -> list[str]:
     """
     run = begin(data, options)
     done = []
-    for phase in phases(run.manifest, options.phase):
+    for phase in phases(run):
         view = run.manifest.for_phase(phase)
         with (
             locked_target(view, run.options.memory, run.common.caller, options.wait) as target,
@@ -147,10 +172,9 @@ def mount_only(data: bytes, options: Options) -> list[str]:
 
 
 def _activate(run: Run) -> Outcome:
-    options = run.options
     run.known = _known(run)
     with contextlib.ExitStack() as locks:
-        for phase in phases(run.manifest, options.phase):
+        for phase in phases(run):
             # One phase that cannot be done must not keep the machine from what the others need.
             try:
                 _phase(run, phase, locks)
@@ -218,7 +242,7 @@ def _is_told(run: Run, phase: Phase, target: Target) -> bool:
     """Whether the status file says what is live; without such a file there is nothing to say."""
     if run.options.status is None:
         return True
-    return run.known is not None and run.known.generations.get(str(phase)) == target.live
+    return run.known is not None and run.known.says(run.manifest, run.options.source, phase, target.live)
 
 
 def remembered(run: Run, phase: Phase) -> tuple[Placed, Placed]:
@@ -248,13 +272,13 @@ def remembered(run: Run, phase: Phase) -> tuple[Placed, Placed]:
 def _remember(run: Run, view: Manifest, placed: Placed) -> SecretsmithError | None:
     if run.options.paths is None:
         return None
-    if run.unread is not None:
-        return run.unread  # what could not be read must not be written over either: it may know of old copies
     try:
-        save_placed(run.options.paths, view.generations, placed, run.common.caller)
+        # What could not be read must not be lost either: it may know of old copies.
+        merge = run.unread is not None
+        save_placed(run.options.paths, view.generations, placed, run.common.caller, merge=merge)
     except SecretsmithError as error:
         return error
-    return None
+    return run.unread
 
 
 def _tell_units(run: Run) -> UnitResult:
@@ -267,19 +291,31 @@ def _tell_units(run: Run) -> UnitResult:
 
     result = notify_units(changes, run.options.units)
     for target in run.targets:
-        with target.existing() as folder:
-            state = None if folder is None else load_state(folder)
-            if folder is not None and state is not None:
-                left = state.pending & result.untold
-                if left != state.pending:
-                    save_state(folder, replace(state, pending=left))
+        try:
+            _told(target, result.untold)
+        except (
+            OSError
+        ) as error:  # they are told once more by the next run; what was done is to be reported all the same
+            problem = failed(error, f"{target.path}/{STATE_FILE}")
+            result = replace(result, problems=(*result.problems, problem))
     return result
+
+
+def _told(target: Target, untold: UnitChanges) -> None:
+    with target.existing() as folder:
+        state = None if folder is None else load_state(folder)
+        if folder is not None and state is not None:
+            left = state.pending & untold
+            if left != state.pending:
+                save_state(folder, replace(state, pending=left))
 
 
 def _with_status(run: Run, outcome: Outcome) -> Outcome:
     path, common = run.options.status, run.common
     if path is None or all(report.nothing_done for report in run.reports):
         return outcome
+    with contextlib.suppress(OSError):
+        run.known = _known(run)  # another phase may have been activated meanwhile
     try:
         write_status(
             path,

@@ -9,8 +9,9 @@ import contextlib
 import errno
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from shlex import quote
 
 from secretsmith.errors import Code, SecretsmithError
 
@@ -20,6 +21,10 @@ TEMPORARY = (
 _ON_THE_WAY = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+Become = Callable[[int], contextlib.AbstractContextManager[None]]
+"""Acts as the user with this number for a block."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,24 +37,32 @@ class Folder:
 
 @contextlib.contextmanager
 def safe_folder(
-    path: str, trusted: frozenset[int], *, also: int | None = None, create: bool = False
+    path: str,
+    trusted: frozenset[int],
+    *,
+    also: int | None = None,
+    create: bool = False,
+    become: Become | None = None,
 ) -> Iterator[Folder]:
     """Open the folder ``path`` one name at a time, and give it to the block.
 
     Every folder on the way must belong to one of the uids ``trusted`` (or to ``also``) and must not be writable by
-    anybody else, sticky folders such as /tmp excepted. With ``create``, what is missing is made, mode 0755.
+    anybody else, sticky folders such as /tmp excepted. With ``create``, what is missing is made, mode 0755; below a folder
+    of ``also`` only with ``become``, which acts as that user meanwhile, mode 0700.
 
     Raises:
         SecretsmithError: PATH_UNSAFE, with the folder and the reason; NOT_FOUND; ACCESS.
     """
-    found = _walk(path, trusted, also=also, create=create)
+    found = _walk(path, trusted, also=also, create=create, become=become)
     try:
         yield found
     finally:
         os.close(found.fd)
 
 
-def _walk(path: str, trusted: frozenset[int], *, also: int | None, create: bool) -> Folder:
+def _walk(
+    path: str, trusted: frozenset[int], *, also: int | None, create: bool, become: Become | None
+) -> Folder:
     fd = os.open("/", _ON_THE_WAY)
     here = ""
     owner: int | None = None
@@ -57,7 +70,8 @@ def _walk(path: str, trusted: frozenset[int], *, also: int | None, create: bool)
         for name in (part for part in path.split("/") if part):
             owner = _check(fd, here or "/", trusted, also) or owner
             here = f"{here}/{name}"
-            below = _step(fd, name, here, create=create and owner is None)
+            makes = _maker(owner, become) if create else None
+            below = _step(fd, name, here, makes)
             os.close(fd)
             fd = below
         return Folder(fd, _check(fd, here or "/", trusted, also) or owner)
@@ -67,23 +81,48 @@ def _walk(path: str, trusted: frozenset[int], *, also: int | None, create: bool)
 
 
 def _check(fd: int, path: str, trusted: frozenset[int], also: int | None) -> int | None:
-    found = os.fstat(fd)
+    try:
+        found = os.fstat(fd)
+    except OSError as error:  # a user's own filesystem (FUSE) is shut to root
+        raise failed(error, path) from None
     if found.st_uid not in trusted and found.st_uid != also:
         raise _unsafe(path, f"belongs to user {found.st_uid}, who could put something else there")
     if found.st_mode & 0o022 and not found.st_mode & stat.S_ISVTX:
-        raise _unsafe(path, f"is writable by others (mode {stat.S_IMODE(found.st_mode):04o})")
+        why = f"is writable by others (mode {stat.S_IMODE(found.st_mode):04o})"
+        raise _unsafe(path, why, f"chmod go-w {quote(path)}")
     return None if found.st_uid in trusted else found.st_uid
 
 
-def _step(fd: int, name: str, path: str, *, create: bool) -> int:
+def _maker(owner: int | None, become: Become | None) -> Callable[[int, str, str], int] | None:
+    """Return what makes a missing folder: root's where all folders above are root's, else only as their owner."""
+    if owner is None:
+        return make_folder
+    if become is None:
+        return None
+
+    def make(fd: int, name: str, path: str) -> int:
+        with become(owner):
+            return make_folder(fd, name, path, 0o700)
+
+    return make
+
+
+def _step(fd: int, name: str, path: str, make: Callable[[int, str, str], int] | None) -> int:
     try:
         return os.open(name, _ON_THE_WAY, dir_fd=fd)
     except FileNotFoundError:
-        if not create:
+        if make is None:
             raise SecretsmithError(Code.NOT_FOUND, f"the folder {path} does not exist", path=path) from None
     except OSError as error:
         raise _step_failed(error, fd, name, path) from None
-    return make_folder(fd, name, path)
+    try:
+        return make(fd, name, path)
+    except FileExistsError:  # another activation was faster; it is checked as any other
+        pass
+    try:
+        return os.open(name, _ON_THE_WAY, dir_fd=fd)
+    except OSError as error:
+        raise _step_failed(error, fd, name, path) from None
 
 
 def _step_failed(error: OSError, fd: int, name: str, path: str) -> SecretsmithError:
@@ -96,10 +135,16 @@ def _step_failed(error: OSError, fd: int, name: str, path: str) -> SecretsmithEr
 
 
 def make_folder(fd: int, name: str, path: str, mode: int = 0o755) -> int:
-    """Make the folder ``name`` in ``fd`` and return a descriptor of it; ``path`` is for messages."""
+    """Make the folder ``name`` in ``fd`` and return a descriptor of it; ``path`` is for messages.
+
+    Raises:
+        SecretsmithError: ACCESS, NOSPC …; FileExistsError if it was there already.
+    """
     try:
         os.mkdir(name, 0o700, dir_fd=fd)
         made = os.open(name, _FOLDER, dir_fd=fd)
+    except FileExistsError:
+        raise
     except OSError as error:
         raise failed(error, path) from None
     try:
@@ -197,8 +242,23 @@ def link_text(fd: int, name: str) -> str | None:
 
 def remove_if_there(fd: int, name: str) -> None:
     """Remove a file or symlink in ``fd`` if it exists."""
-    with contextlib.suppress(FileNotFoundError):
+    try:
         os.unlink(name, dir_fd=fd)
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        # A read-only filesystem says so first, before it looks whether there is anything.
+        if error.errno != errno.EROFS or exists(fd, name):
+            raise
+
+
+def exists(fd: int, name: str) -> bool:
+    """Whether there is anything of that name in ``fd``; raises OSError."""
+    try:
+        os.stat(name, dir_fd=fd, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def remove_tree(fd: int, name: str, device: int) -> None:
@@ -215,8 +275,16 @@ def remove_tree(fd: int, name: str, device: int) -> None:
     try:
         if os.fstat(folder).st_dev != device:
             raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
+        busy = None
         for entry in os.listdir(folder):
-            remove_tree(folder, entry, device)
+            try:
+                remove_tree(folder, entry, device)
+            except OSError as error:
+                if error.errno != errno.EBUSY:
+                    raise
+                busy = error  # something is mounted there; the rest goes all the same
+        if busy is not None:
+            raise busy
     finally:
         os.close(folder)
     os.rmdir(name, dir_fd=fd)
@@ -243,13 +311,15 @@ def failed(error: OSError, path: str) -> SecretsmithError:
     )
 
 
-def _unsafe(path: str, why: str) -> SecretsmithError:
-    return SecretsmithError(Code.PATH_UNSAFE, f"{path} {why}", path=path)
+def _unsafe(path: str, why: str, *hints: str) -> SecretsmithError:
+    return SecretsmithError(Code.PATH_UNSAFE, f"{path} {why}", hints=hints, path=path)
 
 
 __all__ = [
     "TEMPORARY",
+    "Become",
     "Folder",
+    "exists",
     "failed",
     "link_text",
     "make_folder",

@@ -92,6 +92,7 @@ class Generations:
     def __init__(self, fd: int) -> None:
         self.fd = fd
         self._device = os.fstat(fd).st_dev
+        self.busy: set[int] = set()  # what could not be removed, as something is mounted over a file of it
 
     def numbers(self) -> list[int]:
         """Return the numbers of all complete generations, smallest first; foreign names are passed over."""
@@ -105,25 +106,35 @@ class Generations:
         """Remove what an interrupted run left: drafts, and generations that were complete but never went live."""
         for name in os.listdir(self.fd):
             late = _NUMBER.match(name) and live is not None and int(name) > live
-            if late or _DRAFT.match(name):
+            if late:
+                self.remove(int(name))
+            elif _DRAFT.match(name):
                 remove_tree(self.fd, name, self._device)
 
     def prune(self, live: int, keep: int) -> list[int]:
         """Remove all but the ``keep`` newest generations up to the live one; return the numbers that stay."""
         stay = [number for number in self.numbers() if number <= live][-keep:]
         for number in self.numbers():
-            if number < live and number not in stay:
-                self.remove(number)
-        return stay
+            if number < live and number not in stay and not self.remove(number):
+                stay.append(number)
+        return sorted(stay)
 
-    def remove(self, number: int) -> None:
-        """Remove one generation."""
-        remove_tree(self.fd, str(number), self._device)
+    def remove(self, number: int) -> bool:
+        """Remove one generation; False, and :attr:`busy` has it, if a file's owner has mounted something over it (FUSE)."""
+        try:
+            remove_tree(self.fd, str(number), self._device)
+        except OSError as error:
+            if error.errno != errno.EBUSY:
+                raise
+            self.busy.add(number)
+            return False
+        return True
 
-    def write(self, number: int, files: Sequence[InstalledFile]) -> None:
-        """Write a complete generation; on any failure nothing of it stays.
+    def write(self, number: int, files: Sequence[InstalledFile]) -> dict[str, list[int]]:
+        """Write a complete generation and return the stamps of its files; on any failure nothing of it stays.
 
-        The draft is 0700 until every file has its bytes, owner and mode, so that nobody meets a half-made one.
+        The draft is 0700 until every file has its bytes, owner and mode, so that nobody meets a half-made one; and the
+        stamps are of files that nobody else can have opened.
 
         Raises:
             OSError: as the system says (a full tmpfs, no descriptors left …).
@@ -133,8 +144,7 @@ class Generations:
         try:
             folder = open_folder(self.fd, draft)
             try:
-                for file in files:
-                    _write_file(folder, file)
+                stamps = {file.name: _write_file(folder, file) for file in files}
                 _open_up(folder)
             finally:
                 os.close(folder)
@@ -143,6 +153,7 @@ class Generations:
             with contextlib.suppress(OSError):
                 remove_tree(self.fd, draft, self._device)
             raise
+        return stamps
 
     def read(self, number: int) -> Reader:
         """Return a reader of a complete generation."""
@@ -169,19 +180,17 @@ class Reader:
 
     def stamp(self, name: str) -> list[int] | None:
         """Return what changes when anybody touches the file: inode, size, times, owner, mode. None if it is no file."""
-        with self._file(name) as fd:
-            if fd is None:
-                return None
-            found = os.fstat(fd)
-        return [
-            found.st_ino,
-            found.st_size,
-            found.st_mtime_ns,
-            found.st_ctime_ns,
-            found.st_uid,
-            found.st_gid,
-            found.st_mode,
-        ]
+        try:
+            folder = self._folder(name)
+        except OSError as error:
+            if error.errno not in _NO_FILE:
+                raise
+            return None
+        try:
+            found = _status(folder, name.rpartition("/")[2])
+        finally:
+            os.close(folder)
+        return None if found is None else _stamp_of(found)
 
     def file(self, name: str) -> InstalledFile | None:
         """Read one file; None if it is missing, no regular file, or larger than any that was written.
@@ -200,12 +209,15 @@ class Reader:
         owner = Ownership(found.st_uid, found.st_gid)
         return InstalledFile(name, Sensitive(content), owner, stat.S_IMODE(found.st_mode))
 
+    def _folder(self, name: str) -> int:
+        return _descend(open_folder(self._fd, self._number), name.split("/")[:-1], make=False)
+
     @contextlib.contextmanager
     def _file(self, name: str) -> Iterator[int | None]:
         try:
-            folder = _descend(open_folder(self._fd, self._number), name.split("/")[:-1], make=False)
+            folder = self._folder(name)
             try:
-                found = os.open(name.rpartition("/")[2], _READ, dir_fd=folder)
+                found = _open_file(folder, name.rpartition("/")[2])
             finally:
                 os.close(folder)
         except OSError as error:
@@ -220,7 +232,37 @@ class Reader:
             os.close(found)
 
 
-def _write_file(draft: int, file: InstalledFile) -> None:
+def _status(folder: int, name: str) -> os.stat_result | None:
+    """Look at a file without opening it, which its owner could make fail; None if it is no file that can be looked at."""
+    try:
+        found = os.stat(name, dir_fd=folder, follow_symlinks=False)
+    except OSError as error:
+        # Access is denied to root only by what the file's owner mounted over it (FUSE).
+        if error.errno not in (*_NO_FILE, errno.EACCES):
+            raise
+        return None
+    return found if stat.S_ISREG(found.st_mode) else None
+
+
+def _open_file(folder: int, name: str) -> int:
+    try:
+        return os.open(name, _READ, dir_fd=folder)
+    except BlockingIOError:
+        # Its owner holds a lease on it (fcntl(2)): that is that user's loss, and must not keep the others from theirs.
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT)) from None
+    except PermissionError:
+        found = _status(folder, name)
+        if found is not None and found.st_mode & stat.S_IRUSR:
+            raise
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT)) from None
+
+
+def _stamp_of(found: os.stat_result) -> list[int]:
+    times = (found.st_mtime_ns, found.st_ctime_ns)
+    return [found.st_ino, found.st_size, *times, found.st_uid, found.st_gid, found.st_mode]
+
+
+def _write_file(draft: int, file: InstalledFile) -> list[int]:
     *above, name = file.name.split("/")
     folder = _descend(os.dup(draft), above, make=True)
     try:
@@ -234,6 +276,7 @@ def _write_file(draft: int, file: InstalledFile) -> None:
         # file would be open to the wrong group for an instant.
         os.fchown(made, file.ownership.uid, file.ownership.gid)
         os.fchmod(made, file.mode)
+        return _stamp_of(os.fstat(made))
     finally:
         os.close(made)
 

@@ -34,7 +34,7 @@ from secretsmith.activation.target import viewed_target
 from secretsmith.activation.units import unit_facts
 from secretsmith.errors import Code, Conflict, SecretsmithError
 from secretsmith.findings import Finding
-from secretsmith.manifest import Scope
+from secretsmith.manifest import Phase, Scope
 
 
 @dataclass
@@ -139,7 +139,7 @@ def _look_at(look: _Look, item: Preview) -> None:
 def _add_unseen(look: _Look) -> None:
     """Describe the phases that could not be looked at, as far as that goes from outside."""
     seen = {phase.phase for phase in look.phases}
-    for phase in phases(look.run.manifest, look.run.options.phase):
+    for phase in phases(look.run):
         if phase in seen:
             continue
         view = look.run.manifest.for_phase(phase)
@@ -152,6 +152,9 @@ def _add_unseen(look: _Look) -> None:
                 os.close(folder)
         look.phases.append(PhaseFacts(str(phase), view.directory, view.generations, None, False, filesystem))
         look.entries += (unseen_entry(view, entry) for entry in view.entries())
+    order = [str(phase) for phase in Phase]
+    look.phases.sort(key=lambda item: order.index(item.phase))
+    look.entries.sort(key=lambda item: order.index(item.phase))
 
 
 def _notes(looked: Looked) -> Iterator[Finding]:

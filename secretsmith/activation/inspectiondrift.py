@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from shlex import quote
 
+from secretsmith.activation.accounts import group_name, user_name
 from secretsmith.activation.generations import InstalledFile
-from secretsmith.activation.inspectionentries import Looked, date, group_name, user_name
+from secretsmith.activation.inspectionentries import Looked, date
 from secretsmith.activation.inspectionfacts import activation, finding, finding_of, listed
 from secretsmith.activation.plan import Decision, State
 from secretsmith.activation.report import Problem

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import grp
-import pwd
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 from stat import S_IMODE
 from typing import Any
 
+from secretsmith.activation.accounts import group_name, user_name
 from secretsmith.activation.generations import InstalledFile
 from secretsmith.activation.inspectionfacts import (
     EntryFacts,
@@ -111,10 +110,9 @@ def _is_astray(looked: Looked, entry: ManifestEntry) -> bool:
 
 def _shown(entry: ManifestEntry, file: InstalledFile | None) -> tuple[str, str, str]:
     uid, gid, mode = None, None, 0
-    if entry.method is Method.COPY and entry.path is not None:
-        found = seen(entry.path)
-        if found is not None and found.text is None:
-            uid, gid, mode = found.status.st_uid, found.status.st_gid, S_IMODE(found.status.st_mode)
+    copy = seen(entry.path) if entry.method is Method.COPY and entry.path is not None else None
+    if copy is not None and copy.text is None:
+        uid, gid, mode = copy.status.st_uid, copy.status.st_gid, S_IMODE(copy.status.st_mode)
     elif file is not None:
         uid, gid, mode = file.ownership.uid, file.ownership.gid, file.mode
     if uid is None or gid is None:
@@ -130,25 +128,6 @@ def seen(path: str) -> Occupant | None:
         return None
 
 
-def _name(ask: Callable[[], str], number: int) -> str:
-    try:
-        return ask()
-    except (KeyError, OverflowError):
-        return str(number)
-
-
-@lru_cache(maxsize=1024)
-def user_name(uid: int) -> str:
-    """Return the name of a user, or the number as a text."""
-    return _name(lambda: pwd.getpwuid(uid).pw_name, uid)
-
-
-@lru_cache(maxsize=1024)
-def group_name(gid: int) -> str:
-    """Return the name of a group, or the number as a text."""
-    return _name(lambda: grp.getgrgid(gid).gr_name, gid)
-
-
 def date(wall: float) -> str:
     """Return a time as status.json says it."""
     return time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime(wall))
@@ -158,8 +137,6 @@ __all__ = [
     "Looked",
     "date",
     "entry_facts",
-    "group_name",
     "seen",
     "unseen_entry",
-    "user_name",
 ]

@@ -11,7 +11,7 @@ from secretsmith.activation.inspectionentries import Looked, seen
 from secretsmith.activation.inspectionfacts import activation, finding, finding_of
 from secretsmith.activation.occupants import Occupant, occupied
 from secretsmith.activation.placed import PlacedPath
-from secretsmith.errors import Code
+from secretsmith.errors import Code, SecretsmithError
 from secretsmith.findings import Finding
 from secretsmith.manifest import ManifestEntry, Method
 
@@ -25,6 +25,10 @@ def path_findings(looked: Looked) -> Iterator[Finding]:
         if path in entries:
             if looked.live.number is None and verb in ("link", "copy"):
                 continue  # nothing is installed yet, which is said once
+            why = looked.item.standing.places.unsafe.get(path)
+            if why is not None:
+                yield _unsafe(path, entries[path], why)
+                continue
             found = _wanted(path, verb, entries[path], before.get(path), command)
             # What a newer manifest wants elsewhere or otherwise is only waiting for its activation.
             late = found.code == Code.CHANGED and not looked.item.is_current
@@ -43,13 +47,15 @@ def _wanted(path: str, verb: str, entry: ManifestEntry, item: PlacedPath | None,
     found = seen(path)
     if verb == "occupied":
         return finding_of(occupied(path, found, item), "error")
-    if verb == "unsafe":
-        text = f"a folder on the way is not safe for {entry.name}, or lies on a disk"
-        return finding(Code.PATH_UNSAFE, "error", path, text, f"{command}, which says which and why")
     if found is None:
         what = "link" if entry.method is Method.LINK else "copy"
         return finding(Code.CHANGED, "error", path, f"the {what} of {entry.name} is missing", command)
     return finding(Code.CHANGED, "error", path, f"{_state(found, item)} {entry.name} should be here", command)
+
+
+def _unsafe(path: str, entry: ManifestEntry, why: SecretsmithError) -> Finding:
+    text = finding_of(why, "error", path=path).message
+    return finding_of(why, "error", path=path, message=f"{entry.name} cannot be put here: {text}")
 
 
 def _state(found: Occupant, item: PlacedPath | None) -> str:

@@ -35,7 +35,7 @@ def unit_findings(phases: Sequence[Looked], options: UnitOptions, ask: AskUnits)
         yield finding_of(error, "warning")
         return
     for unit in {unit.name: unit for unit in units}.values():
-        concerned = unit.name in declared or unit.credentials or unit.environment_files
+        concerned = unit.is_called(declared) or unit.credentials or unit.environment_files
         if concerned and unit.is_running and (late := sorted(_late(phases, unit))):
             text = f"the unit {unit.name} started before this was written, and still has what was there before: {listed(late)}"
             command = f"systemctl {'--user ' if options.user else ''}restart {quote(unit.name)}"
@@ -52,18 +52,22 @@ def _late(phases: Sequence[Looked], unit: UnitFacts) -> Iterator[str]:
             places = [place for place in (entry.path, one.manifest.place_of(entry)) if place is not None]
             # LoadCredential= also takes a folder with all that is in it.
             uses = any(is_below(place, path) for place in places for path in read)
-            if unit.name in entry.restart_units or uses:
+            if unit.is_called(entry.restart_units) or uses:
                 yield entry.name
 
 
-def unknown_units(declared: Mapping[str, Sequence[str]], units: Iterable[UnitFacts]) -> Iterator[Finding]:
+def unknown_units(
+    declared: Mapping[str, Sequence[str]], units: Iterable[UnitFacts], *, user: bool
+) -> Iterator[Finding]:
     """Say which of the units that secrets name (unit → secrets) systemd does not know."""
-    known = {unit.name for unit in units if unit.load not in ("not-found", "")}
-    for name in sorted(declared.keys() - known):
+    known = [unit for unit in units if unit.load not in ("not-found", "")]
+    names = {name for unit in known for name in (unit.name, *unit.aliases)}
+    for name in sorted(declared.keys() - names):
         text = (
             f"systemd does not know the unit {name}, which is to hear of changes of {listed(declared[name])}"
         )
-        yield finding(Code.UNITS, "warning", "", text, f"systemctl status {quote(name)}")
+        command = f"systemctl {'--user ' if user else ''}status {quote(name)}"
+        yield finding(Code.UNITS, "warning", "", text, command)
 
 
 __all__ = ["AskUnits", "unit_findings", "unknown_units"]

@@ -63,14 +63,15 @@ def _install(
     try:
         # Differently for a first run and after a reboot, where nothing is there that could be the same.
         changed = [item for item in decisions if item.file is not None and not item.same]
-        if live is None or live not in generations.numbers() or removed or changed:
+        stamps = _kept(work, decisions)
+        if live is None or stamps is None or live not in generations.numbers() or removed or changed:
             number = generations.next_number(live)
-            generations.write(number, files)
+            stamps = generations.write(number, files)
         assert number is not None  # noqa: S101  # for the type checker: a first run always writes
         units = standing.state.pending | UnitChanges.of(item.entry for item in changed)
         # Before the switch: whatever is killed from here on, the next run knows the live values, every path that we
         # made, and the units that have not heard of it yet.
-        record = _record(work, decisions, generations.read(number), complete=False)
+        record = _record(work, decisions, stamps)
         unsaved = work.remember(standing.places.intended())
         known = HostState({**standing.state.records, number: record}, standing.places.intended(), units)
         save_state(generations.fd, known)
@@ -117,12 +118,17 @@ def _finish(
     remarks = (f"an old path stays: {error.message}" for error in places.stuck.values())
     report = replace(report, notes=(*report.notes, *remarks))
     stay = _pruned(work, generations, number, known)
+    folder = work.standing.manifest.generations
+    busy = (f"an old generation stays: something is mounted below {folder}/{old}" for old in sorted(generations.busy))
+    report = replace(report, notes=(*report.notes, *busy))
     left = places.left()
-    if (unsaved := work.remember(left)) is not None:
+    unsaved = work.remember(left)
+    if unsaved is not None and unsaved.message not in {each.error.message for each in report.problems}:
         report = replace(report, problems=(*report.problems, Problem(unsaved)))
     # With a problem the record stays incomplete, so that the same input is tried again.
-    complete = not report.problems and not places.stuck
-    record = _record(work, report.decisions, generations.read(number), complete=complete)
+    complete = not report.problems and not places.stuck and not generations.busy
+    # Not looked at again: since the switch, who owns a file can have changed it.
+    record = replace(known.records[number], complete=complete)
     save_state(
         generations.fd,
         HostState({**known.records, number: record}, left, known.pending).keeping(stay),
@@ -138,10 +144,28 @@ def _pruned(work: Work, generations: Generations, live: int, known: HostState) -
         stamps = {name: reader.stamp(name) for name in reader.names()}
         recorded = {name: file.stamp for name, file in record.files.items()} if record is not None else {}
         # The last numbers of a stamp: owner, group and mode. Old bytes must not stay readable under an old name.
-        if any(stamp is None or stamp[-3:] != recorded.get(name, [])[-3:] for name, stamp in stamps.items()):
-            generations.remove(number)
+        given = any(
+            stamp is None or stamp[-3:] != recorded.get(name, [])[-3:] for name, stamp in stamps.items()
+        )
+        if given and number not in generations.busy and generations.remove(number):
             stay.remove(number)
     return stay
+
+
+def _kept(work: Work, decisions: Iterable[Decision]) -> dict[str, list[int]] | None:
+    """Return the recorded stamps of the live files, None if one is not as it was written and has to be written anew.
+
+    Who touched it may still have it mapped, and change it later without a trace.
+    """
+    past, stamps = work.standing.past, {}
+    for item in decisions:
+        name = item.entry.name
+        found = past.installed(name) if past is not None else None
+        if item.file is not None and item.same:
+            if past is None or found is None or (item.ours and not past.is_untouched(name)):
+                return None
+            stamps[name] = found.stamp
+    return stamps
 
 
 def _with_failures(report: Report, failures: Mapping[str, SecretsmithError]) -> Report:
@@ -154,7 +178,7 @@ def _with_failures(report: Report, failures: Mapping[str, SecretsmithError]) -> 
     return replace(report, decisions=tuple(decisions), problems=tuple(problems))
 
 
-def _record(work: Work, decisions: Iterable[Decision], reader: Reader, *, complete: bool) -> Record:
+def _record(work: Work, decisions: Iterable[Decision], stamps: Mapping[str, list[int]]) -> Record:
     past = work.standing.past
     files = {}
     for decision in decisions:
@@ -167,9 +191,10 @@ def _record(work: Work, decisions: Iterable[Decision], reader: Reader, *, comple
             decision.subject.key,
             decision.stale_since,
             before.written if before is not None else work.now,
-            reader.stamp(name) or [],
+            # Nothing ever looks like the first: an owner's bytes must not pass for ours to another owner later on.
+            stamps[name] if decision.ours else [0, 0, 0, 0, *stamps[name][4:]],
         )
-    return Record(work.standing.inputs, complete, files)
+    return Record(work.standing.inputs, complete=False, files=files)
 
 
 __all__ = ["Save", "Work", "install"]

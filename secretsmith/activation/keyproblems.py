@@ -32,7 +32,8 @@ def _make(path: str) -> str:
 def empty(path: str) -> SecretsmithError:
     """Describe a key file with nothing in it, as a power cut leaves it."""
     text = f"{path} is empty: there is no identity in the file"
-    return SecretsmithError(Code.EMPTY, text, hints=(_make(path),), path=path)
+    # What makes keys asks before it writes over a file, or refuses to.
+    return SecretsmithError(Code.EMPTY, text, hints=(f"rm {quote(path)}", _make(path)), path=path)
 
 
 def unreadable(path: str) -> SecretsmithError:

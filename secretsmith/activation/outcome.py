@@ -5,11 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+from secretsmith.activation.accounts import group_name, user_name
+from secretsmith.activation.generations import InstalledFile
 from secretsmith.activation.report import Report
 from secretsmith.activation.unitoptions import UnitResult
 from secretsmith.errors import ExitCode, SecretsmithError
+from secretsmith.manifest import ManifestEntry, Scope
 
 _ORDER = (ExitCode.CANNOT_DECRYPT, ExitCode.INTEGRITY, ExitCode.NOT_FOUND, ExitCode.ERROR)
+
+_REFUSED = ("occupied", "unsafe")  # what activation will not do at a custom path
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +38,8 @@ class Outcome:
         if self.stopped:
             return self.stopped[0].exit_code
         codes = {report.exit_code for report in self.reports}
-        if self.units.problems or self.failures:
+        refused = any(what.startswith(_REFUSED) for _, what in self.places)
+        if self.units.problems or self.failures or refused:
             codes.add(ExitCode.ERROR)
         return next((code for code in _ORDER if code in codes), ExitCode.OK)
 
@@ -75,10 +81,16 @@ def _preview(report: Report) -> Iterator[str]:
             yield f"  {decision.state} {decision.entry.name}"
         elif not decision.same:
             word = "changed" if decision.known else "new"
-            owner = f"{decision.entry.owner}:{decision.entry.group} {decision.file.mode:04o}"
-            yield f"  {word} {decision.entry.name} {owner}"
+            yield f"  {word} {decision.entry.name} {_owner(report, decision.entry, decision.file)}"
     for name in report.removed:
         yield f"  removed {name}"
+
+
+def _owner(report: Report, entry: ManifestEntry, file: InstalledFile) -> str:
+    owner, group = entry.owner, entry.group
+    if report.manifest.scope is Scope.USER:  # whatever the entry says, all files are the user's
+        owner, group = user_name(file.ownership.uid), group_name(file.ownership.gid)
+    return f"{owner}:{group} {file.mode:04o}"
 
 
 __all__ = ["Outcome"]

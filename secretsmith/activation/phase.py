@@ -9,7 +9,7 @@ from hashlib import sha256
 
 from secretsmith.activation.accounts import Accounts, Caller, Ownership
 from secretsmith.activation.generations import Reader
-from secretsmith.activation.placed import Placed
+from secretsmith.activation.placed import Placed, merged
 from secretsmith.activation.places import Places
 from secretsmith.activation.plan import Past
 from secretsmith.activation.sources import Sources, file_stamp
@@ -72,7 +72,7 @@ def look(
     state, notes = _remembered(manifest, folder)
     # The record is older than this boot, or lags behind where it could not be written; nothing of it is taken for ours that
     # is not still as it says.
-    state = replace(state, placed={**remembered, **state.placed})
+    state = replace(state, placed=merged(remembered, state.placed))
     live = target.live if target is not None else None
     past = None if folder is None or live is None else Past(Reader(folder, live), state.records.get(live))
     places = Places(manifest, common.caller, state.placed, others)

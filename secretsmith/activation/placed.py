@@ -63,6 +63,18 @@ def stamp_of(found: os.stat_result) -> tuple[int, ...]:
     return (found.st_ino, found.st_size, found.st_mtime_ns, found.st_mode, found.st_uid, found.st_gid)
 
 
+def merged(older: Placed, newer: Placed) -> Placed:
+    """Return what both know; where they differ about a path, either may lie there."""
+    found = {**older, **newer}
+    for path in older.keys() & newer.keys():
+        old, new = older[path].alone(), newer[path]
+        if new == PlacedPath():  # perhaps half a copy: that says nothing of what lies there
+            found[path] = older[path]
+        elif new.earlier is None and new != old != PlacedPath():
+            found[path] = replace(new, earlier=old)
+    return found
+
+
 def placed_tree(placed: Placed) -> dict[str, object]:
     """Return ``placed`` as JSON can hold it."""
     return {path: _item_tree(item) for path, item in placed.items()}
@@ -91,8 +103,10 @@ def load_placed(path: str, generations: str, caller: Caller) -> Placed:
         raise failed(error, path) from None
 
 
-def save_placed(path: str, generations: str, placed: Placed, caller: Caller) -> None:
+def save_placed(path: str, generations: str, placed: Placed, caller: Caller, *, merge: bool = False) -> None:
     """Make the record at ``path`` say this, by one rename and 0600; nothing is written where it says so already.
+
+    ``merge``: keep what it says besides, for a caller that could not read it before.
 
     Raises:
         SecretsmithError: PATH_UNSAFE, ACCESS (a root that is still read-only), NOSPC, IO; Conflict LOCKED.
@@ -107,12 +121,27 @@ def save_placed(path: str, generations: str, placed: Placed, caller: Caller) -> 
                 records, damaged = _read(folder, path), False
             except SecretsmithError:
                 records, damaged = {}, True
+            if merge:
+                placed = merged(records.get(generations, {}), placed)
             if damaged or records.get(generations, {}) != placed:
                 others = {name: item for name, item in records.items() if name != generations}
                 _write(folder, path, {**others, generations: placed} if placed else others)
     except FileNotFoundError:
         if placed:
             raise
+    except OSError as error:
+        raise failed(error, path) from None
+
+
+def make_record_folder(path: str, caller: Caller) -> None:
+    """Make the folder that the record ``path`` lies in, unless it is there.
+
+    Raises:
+        SecretsmithError: it cannot be made, or is not safe.
+    """
+    try:
+        with _folder_of(path, caller, create=True):
+            pass
     except OSError as error:
         raise failed(error, path) from None
 
@@ -182,7 +211,10 @@ def _open(parent: int, name: str, where: str, *, create: bool) -> int:
     except FileNotFoundError:
         if not create:
             raise
-    return make_folder(parent, name, where, 0o700)
+    try:
+        return make_folder(parent, name, where, 0o700)
+    except FileExistsError:  # another phase was faster
+        return open_folder(parent, name)
 
 
 def _item_tree(item: PlacedPath) -> dict[str, object]:
@@ -226,6 +258,8 @@ __all__ = [
     "Placed",
     "PlacedPath",
     "load_placed",
+    "make_record_folder",
+    "merged",
     "placed_from_tree",
     "placed_tree",
     "save_placed",

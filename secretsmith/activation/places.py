@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from secretsmith.activation.accounts import Caller, Ownership
@@ -122,7 +122,13 @@ class Places:
     def left(self) -> Placed:
         """Return what to remember after :meth:`commit`: what was placed, what could not be, and what could not be removed."""
         stay = {p: item for p, item in self._before.items() if p in self._stuck or p in self._wanted}
-        return {**stay, **{path: plan.placed for path, plan in self._plans.items() if plan.done}}
+        # Where its folder could not be entered any more, what prepare() wrote still lies there.
+        halves = {
+            path: PlacedPath()
+            for path, plan in self._plans.items()
+            if plan.placed.stamp is not None and not plan.done
+        }
+        return {**halves, **stay, **{path: plan.placed for path, plan in self._plans.items() if plan.done}}
 
     @property
     def stuck(self) -> dict[str, SecretsmithError]:
@@ -152,6 +158,11 @@ class Places:
             {entry.path: (entry, f) for entry, f in pairs if entry.path is not None}
         )
 
+    @property
+    def unsafe(self) -> Mapping[str, SecretsmithError]:
+        """Path → why the last :meth:`forecast` says "unsafe" of it."""
+        return self._custody.unsafe
+
     def _plan_link(self, entry: ManifestEntry, path: str, file: InstalledFile) -> _Plan:
         plan = _Plan(entry.name, file.ownership, PlacedPath(text=self._manifest.place_of(entry)))
         with contextlib.suppress(OSError):  # commit will say it
@@ -160,7 +171,11 @@ class Places:
 
     def _plan_copy(self, entry: ManifestEntry, path: str, file: InstalledFile) -> _Plan:
         parent, _, name = path.rpartition("/")
-        with place_folder(parent, file.ownership, self._caller, create=True) as folder:
+        if not entry.plaintext_on_disk:
+            self._custody.refuse_disk_above(parent, path)
+        # Asked as root: Linux before 5.14 does not tell another user of a process that is not dumpable.
+        ask = self._custody.mount
+        with place_folder(parent, file.ownership, self._caller, create=True, first=ask) as folder:
             mount = self._custody.mount(folder.fd)
             if not entry.plaintext_on_disk:
                 refuse_disk(mount, path)

@@ -46,7 +46,10 @@ class Subject:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """The fate of one entry. ``file`` is what goes into the generation; ``known`` whether the live one has the name."""
+    """The fate of one entry. ``file`` is what goes into the generation; ``known`` whether the live one has the name.
+
+    ``ours``: the bytes are activation's own, and not what the owner of a last good value may have made of them.
+    """
 
     subject: Subject
     state: State
@@ -55,11 +58,21 @@ class Decision:
     stale_since: Moment | None = None
     known: bool = False
     same: bool = False
+    ours: bool = True
 
     @property
     def entry(self) -> ManifestEntry:
         """The secret or template."""
         return self.subject.entry
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A last good value, since when it is stale, and whether it is known to be as activation wrote it."""
+
+    content: Sensitive
+    since: Moment
+    ours: bool
 
 
 @dataclass(frozen=True)
@@ -76,30 +89,34 @@ class Past:
             found.setdefault((installed.id, installed.key), []).append(name)
         return found
 
-    def last_good(self, subject: Subject, owner: Ownership, ours: int) -> tuple[Sensitive, Installed] | None:
+    def last_good(self, subject: Subject, owner: Ownership, judge: Judge) -> Kept | None:
         """Return the live value of the same source and key, whatever its name was, if it may go to ``owner``.
 
-        Who owns a file can change it, so another owner gets it only as it was written. ``ours`` is activation's own uid.
+        Who owns a file can change it, so another owner gets it only as it was written.
         """
         for name in self._names.get((subject.id, subject.key), ()):
             file = self.reader.file(name)
             installed = self.installed(name)
-            if (
-                file is not None
-                and installed is not None
-                and (file.ownership == owner or self._is_as_written(file, installed, ours))
-            ):
-                return file.content, installed
+            if file is None or installed is None:
+                continue
+            ours = self._is_as_written(file, judge.nobody.uid)
+            if ours or file.ownership == owner:
+                return Kept(file.content, installed.stale_since or judge.now, ours)
         return None
+
+    def is_untouched(self, name: str) -> bool:
+        """Whether a file of the live generation is the one that was written; who touched it may still have it open."""
+        installed = self.installed(name)
+        return installed is not None and self.reader.stamp(name) == installed.stamp
 
     def installed(self, name: str) -> Installed | None:
         """Return what was recorded of a file of the live generation."""
         return self.record.files.get(name) if self.record else None
 
-    def _is_as_written(self, file: InstalledFile, installed: Installed, ours: int) -> bool:
+    def _is_as_written(self, file: InstalledFile, ours: int) -> bool:
         # A file that others could open for writing proves nothing: a tmpfs does not stamp what mmap(2) changes.
         writers = stat.S_IWGRP if file.ownership.uid == ours else stat.S_IWGRP | stat.S_IWUSR
-        return not file.mode & writers and self.reader.stamp(file.name) == installed.stamp
+        return not file.mode & writers and self.is_untouched(file.name)
 
 
 def subject_of_secret(secret: ManifestSecret, ours: Collection[str]) -> Subject:
@@ -150,16 +167,14 @@ class Judge:
             return Decision(subject, state, file, known=live is not None, same=file == live)
         return self._carry(subject, failure, owner, live)
 
-    def stand_in(self, subject: Subject, owner: Ownership) -> tuple[Sensitive, Moment] | None:
-        """Return the last good value of a secret for a file of ``owner``, and since when it is stale, if it may be used."""
-        found = self.past.last_good(subject, owner, self.nobody.uid) if self.past else None
+    def stand_in(self, subject: Subject, owner: Ownership) -> Kept | None:
+        """Return the last good value of a secret for a file of ``owner``, if it may be used."""
+        found = self.past.last_good(subject, owner, self) if self.past else None
         if found is None or subject.left_out:
             return None
-        content, installed = found
-        since = installed.stale_since or self.now
-        if subject.max_stale is not None and self.now.boot - since.boot > subject.max_stale:
+        if subject.max_stale is not None and self.now.boot - found.since.boot > subject.max_stale:
             return None
-        return content, since
+        return found
 
     def _carry(
         self,
@@ -179,9 +194,20 @@ class Judge:
             refused = failure is not None and failure.code in (Code.OWNER, Code.UNSUPPORTED, Code.TEMPLATE)
             state = State.REFUSED if refused else State.MISSING
             return Decision(subject, state, failure=failure, known=known)
-        content, since = found
-        file = InstalledFile(entry.name, content, holder, mode)
-        return Decision(subject, State.STALE, file, failure, since, known=known, same=file == live)
+        file = InstalledFile(entry.name, found.content, holder, mode)
+        same = file == live
+        return Decision(
+            subject, State.STALE, file, failure, found.since, known=known, same=same, ours=found.ours
+        )
 
 
-__all__ = ["Decision", "Judge", "Past", "State", "Subject", "subject_of_secret", "subject_of_template"]
+__all__ = [
+    "Decision",
+    "Judge",
+    "Kept",
+    "Past",
+    "State",
+    "Subject",
+    "subject_of_secret",
+    "subject_of_template",
+]

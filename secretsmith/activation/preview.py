@@ -1,4 +1,4 @@
-"""What an activation would do: everything is read and decrypted in memory, nothing is written, mounted or locked."""
+"""What an activation would do: everything is read and decrypted in memory, nothing is written or mounted."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def preview(
     """
     run = begin(data, options, accounts=accounts, clock=clock, shield=shield)
     found = []
-    for phase in phases(run.manifest, options.phase):
+    for phase in phases(run):
         try:
             found.append(_preview(run, phase))
         except SecretsmithError as error:
@@ -81,9 +81,14 @@ def dry_run(
         units=notify_units(changes, run.options.units, dry_run=True),
         stopped=run.stopped,
         remarks=tuple(remarks(run)),
-        places=[place for item in found for place in item.places],
+        places=[(_explained(item, path), what) for item in found for path, what in item.places],
         preview=True,
     )
+
+
+def _explained(item: Preview, path: str) -> str:
+    why = item.standing.places.unsafe.get(path)
+    return path if why is None else f"{path}: {why.message.removeprefix(f'{path} ')}"
 
 
 def _preview(run: Run, phase: Phase) -> Preview:

@@ -95,9 +95,9 @@ def prepare(parent: int, name: str, path: str, condition: Condition, memory: Mem
     Raises:
         SecretsmithError: TARGET, NO_TMPFS, or what the system said.
     """
-    if condition is Condition.ABSENT:
-        os.close(make_folder(parent, name, path, FOLDER_MODE))
     try:
+        if condition is Condition.ABSENT:
+            os.close(make_folder(parent, name, path, FOLDER_MODE))
         if condition is not Condition.MOUNTED and memory is Memory.MOUNT:
             _mount(parent, name, path)
         folder = open_folder(parent, name)
@@ -153,8 +153,8 @@ def _check_options(folder: int, path: str, mount: Mount) -> None:
     needed = (*_NEEDED, "noswap") if mount.kind == "tmpfs" else _NEEDED
     missing = [option for option in needed if option not in mount.options]
     if missing:
-        hint = f"umount {quote(path)}, and the next activation mounts it as it should be"
-        raise _target(path, f"is mounted without {','.join(missing)}", hint)
+        hints = (f"umount {quote(path)}", "the next activation mounts it as it should be")
+        raise _target(path, f"is mounted without {','.join(missing)}", *hints)
     if os.fstatvfs(folder).f_flag & os.ST_RDONLY:
         raise _target(path, "is mounted read-only")
 

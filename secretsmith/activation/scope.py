@@ -67,14 +67,14 @@ def surroundings(scope: Scope, environ: Mapping[str, str], caller: Caller) -> Su
         return SYSTEM if caller.is_machine_root else Surroundings()
     runtime, home = environ.get(_RUNTIME[1:], ""), environ.get(_HOME[1:], "")
     return Surroundings(
-        f"{runtime}/secretsmith/status.json" if runtime.startswith("/") else None,
-        f"{home}/.local/state/secretsmith/paths.json" if home.startswith("/") else None,
+        f"{os.path.realpath(runtime)}/secretsmith/status.json" if runtime.startswith("/") else None,
+        f"{os.path.realpath(home)}/.local/state/secretsmith/paths.json" if home.startswith("/") else None,
     )
 
 
 def _own_folder(variable: str, environ: Mapping[str, str], caller: Caller) -> str:
     value = environ.get(variable[1:], "")
-    clean = os.path.normpath(value)
+    clean = os.path.realpath(value)  # /home is a link on some systems; further down, no link is followed
     if not value.startswith("/") or clean in ("/", "//"):
         hint = "run it in a session of that user, or in a unit of systemctl --user"
         raise SecretsmithError(Code.USAGE, f"{variable} is not set to a folder", hints=(hint,))

@@ -79,7 +79,7 @@ class Sources:
             data, _ = read_regular(path, min(MAX_SOURCE_BYTES, left))
         except SecretsmithError as error:
             crowded = error.code is Code.TOO_BIG and left < MAX_SOURCE_BYTES
-            self.failures[path] = _too_much(path) if crowded else error
+            self.failures[path] = _too_much(path) if crowded else _hinted(error)
         else:
             self.contents[path] = data
             self._digests[path] = sha256(data).hexdigest()
@@ -93,6 +93,13 @@ class Sources:
         """Return path → SHA-256 of what was read, or the code of what went wrong; only of ``paths`` if they are given."""
         found = self._digests | {path: str(error.code) for path, error in self.failures.items()}
         return found if paths is None else {path: found[path] for path in paths if path in found}
+
+
+def _hinted(error: SecretsmithError) -> SecretsmithError:
+    if error.code is Code.NOT_FOUND:
+        hint = "bring the encrypted files of this host to it again, and then activate"
+        return NotFound(error.code, error.message, hints=(hint,), path=error.path)
+    return error
 
 
 def _too_much(path: str) -> SecretsmithError:

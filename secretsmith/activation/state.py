@@ -19,6 +19,7 @@ from secretsmith.manifest.patterns import COMPILED
 STATE_FILE = "state.json"
 _VERSION = 1
 _MAX_BYTES = 32 * 1024 * 1024
+_MAX_RECORDS = 16 * 1024 * 1024  # characters: some 70,000 files of all generations together
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,8 @@ class Moment:
 class Installed:
     """What is known of one file of a generation. ``stale_since`` is None for a value that is up to date.
 
-    ``written`` is when its bytes, owner or mode last changed.
+    ``written`` is when its bytes, owner or mode last changed. ``stamp`` begins with zeros for a value that its owner may
+    have changed.
     """
 
     id: str
@@ -92,14 +94,29 @@ def load_state(folder: int) -> HostState | None:
 
 
 def save_state(folder: int, state: HostState) -> None:
-    """Write the state by one rename, mode 0600; raises OSError."""
+    """Write the state by one rename, mode 0600; raises OSError.
+
+    Where many large generations are kept, the oldest are left out: a larger file would not be read again.
+    """
     tree = {
         "version": _VERSION,
-        "records": {str(number): _record_tree(record) for number, record in state.records.items()},
+        "records": _record_trees(state.records),
         "placed": placed_tree(state.placed),
         "pending": {"restart": sorted(state.pending.restart), "reload": sorted(state.pending.reload)},
     }
     replace_file(folder, STATE_FILE, json.dumps(tree).encode(), mode=0o600)
+
+
+def _record_trees(records: Mapping[int, Record]) -> dict[str, object]:
+    found: dict[str, object] = {}
+    size = 0
+    for place, number in enumerate(sorted(records, reverse=True)):
+        tree = _record_tree(records[number])
+        size += len(json.dumps(tree))
+        if place > 1 and size > _MAX_RECORDS:  # the live one is the first or the second
+            break
+        found[str(number)] = tree
+    return found
 
 
 def _record_tree(record: Record) -> dict[str, object]:

@@ -27,6 +27,20 @@ class Known:
     tree: Mapping[str, Any]
     generations: Mapping[str, int]
 
+    def says(self, manifest: Manifest, source: str | None, phase: Phase, live: int | None) -> bool:
+        """Whether it tells of ``live``, and that of this manifest: another one's may have the same number."""
+        return (
+            self.generations.get(str(phase)) == live
+            and self.phases_of(manifest).keys() >= {str(phase)}
+            and (self.tree.get("host"), self.tree.get("manifest")) == (manifest.host, source)
+        )
+
+    def phases_of(self, manifest: Manifest) -> dict[str, Any]:
+        """Return what it says of the phases that lie where ``manifest`` has them."""
+        places = {str(phase): manifest.for_phase(phase).generations for phase in Phase}
+        phases = self.tree["phases"].items()
+        return {name: told for name, told in phases if told.get("generations") == places.get(name, "")}
+
 
 def load_status(path: str, caller: Caller) -> Known | None:
     """Read the status file; None if there is none.
@@ -75,7 +89,9 @@ def write_status(
         SecretsmithError: PATH_UNSAFE, ACCESS, NOSPC …
     """
     done = {str(report.phase) for report in reports if not report.nothing_done}
-    old: Mapping[str, Any] = before.tree if before is not None else {"phases": {}, "secrets": {}}
+    phases = before.phases_of(manifest) if before is not None else {}
+    kept = {name: phase for name, phase in phases.items() if name not in done}
+    secrets = before.tree["secrets"] if before is not None else {}
     tree = {
         "version": VERSION,
         "host": manifest.host,
@@ -84,9 +100,8 @@ def write_status(
         "time": _date(now),
         "boot": round(now.boot, 3),
         "exit_code": int(exit_code),
-        "phases": {name: phase for name, phase in old["phases"].items() if name not in done}
-        | {str(report.phase): _phase(report) for report in reports if not report.nothing_done},
-        "secrets": {name: found for name, found in old["secrets"].items() if found["phase"] not in done}
+        "phases": kept | {str(report.phase): _phase(report) for report in reports if not report.nothing_done},
+        "secrets": {name: found for name, found in secrets.items() if found["phase"] in kept}
         | {
             decision.entry.name: _secret(report, decision)
             for report in reports

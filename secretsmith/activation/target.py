@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator
 
 from secretsmith.activation.accounts import Caller
-from secretsmith.activation.folders import failed, open_folder, safe_folder
+from secretsmith.activation.folders import exists, failed, open_folder, safe_folder
 from secretsmith.activation.generations import LiveLink
 from secretsmith.activation.ramdisk import Condition, Memory, inspect, prepare, refuse_unusable
 from secretsmith.errors import Code, Conflict, SecretsmithError
@@ -24,18 +24,18 @@ _HOLDER = re.compile(rb"[0-9]{0,20}")
 
 
 class Target:
-    """The place of one manifest, locked. ``live`` is the number of the live generation."""
+    """The place of one manifest, locked. ``live`` is the number of the live generation, ``path`` where generations are."""
 
     def __init__(
         self, manifest: Manifest, memory: Memory, caller: Caller, above: int, link_parent: int
     ) -> None:
-        self._path = manifest.generations
+        self.path = manifest.generations
         self._name = manifest.generations.rpartition("/")[2]
         self._memory = memory
         self._above = above
         self.link = LiveLink(link_parent, manifest.directory, manifest.generations, caller.trusted)
-        self.condition = inspect(above, self._name, self._path, caller.uid)
-        refuse_unusable(self.condition, memory, above, self._path)
+        self.condition = inspect(above, self._name, self.path, caller.uid)
+        refuse_unusable(self.condition, memory, above, self.path)
         self.live = self.link.current()
 
     @contextlib.contextmanager
@@ -52,7 +52,7 @@ class Target:
     @contextlib.contextmanager
     def ready(self) -> Iterator[int]:
         """Make the folder of generations usable and give a descriptor of it; the first thing that is written."""
-        with _closing(prepare(self._above, self._name, self._path, self.condition, self._memory)) as folder:
+        with _closing(prepare(self._above, self._name, self.path, self.condition, self._memory)) as folder:
             mounts = self._memory in (Memory.MOUNT, Memory.VERIFY)
             self.condition = Condition.MOUNTED if mounts else Condition.FILLED
             yield folder
@@ -111,7 +111,7 @@ def viewed_target(manifest: Manifest, memory: Memory, caller: Caller, wait: floa
                 raise
             yield None
             return
-        if _exists(parent.fd, f"{name}.lock"):
+        if exists(parent.fd, f"{name}.lock"):
             path = f"{manifest.generations}.lock"
             stack.enter_context(_lock(parent.fd, f"{name}.lock", path, wait, caller, flags=_OLD_LOCK))
         yield Target(manifest, memory, caller, parent.fd, link_parent.fd)
@@ -139,14 +139,6 @@ def _lock(
         yield
     finally:
         os.close(fd)
-
-
-def _exists(folder: int, name: str) -> bool:
-    try:
-        os.stat(name, dir_fd=folder, follow_symlinks=False)
-    except FileNotFoundError:
-        return False
-    return True
 
 
 def _is_lock(fd: int, caller: Caller) -> bool:

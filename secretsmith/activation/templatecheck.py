@@ -85,7 +85,15 @@ class Check:
                 good = middle
             else:
                 bad, why = middle, found
-        return Fault(why, bad - 1)
+        return Fault(self._in_lines(why, bad - 1), bad - 1)
+
+    def _in_lines(self, why: str, number: int) -> str:
+        """Say it of a value of several lines, instead of the quotes that a filter put around it and a reader misses."""
+        insertion = self._insertions[number]
+        quoted = self._format is TemplateFormat.DOTENV and insertion.filter in _READ_BACK[self._format]
+        if quoted and b"\n" in insertion.value:
+            return "the value has several lines, which not all readers of such files take for one"
+        return why
 
     @cached_property
     def _wanted(self) -> Shape:

@@ -6,8 +6,7 @@ from collections.abc import Mapping
 
 from secretsmith.activation.accounts import Ownership
 from secretsmith.activation.generations import InstalledFile
-from secretsmith.activation.plan import Decision, Judge, State, Subject
-from secretsmith.activation.state import Moment
+from secretsmith.activation.plan import Decision, Judge, Kept, State, Subject
 from secretsmith.activation.templates import render
 from secretsmith.activation.values import Values
 from secretsmith.errors import SecretsmithError
@@ -34,21 +33,30 @@ def decide_template(
     first, error = next(iter(failures.items()))
     # Of the same class and code, so that it is told together with the secret's own failure.
     failure = type(error)(error.code, f"needs {first}: {error.message}", hints=error.hints, path=error.path)
-    since: list[Moment] = []
+    stand_ins: list[Kept] = []
     for name in failures:
         # To this template's owner: a value that another could have changed must not reach him by way of a template.
         kept = judge.stand_in(uses[name], owner)
         if kept is None:
             return judge.decide(subject, failure, owner)
-        opened[name], moment = kept
-        since.append(moment)
+        opened[name] = kept.content
+        stand_ins.append(kept)
     content = _rendered(template, opened)
     if isinstance(content, SecretsmithError) or subject.left_out:
         return judge.decide(subject, failure, owner)
     live = judge.past.reader.file(template.name) if judge.past else None
     file = InstalledFile(template.name, content, owner, template.mode_bits)
-    oldest = min(since, key=lambda moment: moment.boot)
-    return Decision(subject, State.STALE, file, failure, oldest, known=live is not None, same=file == live)
+    oldest = min((kept.since for kept in stand_ins), key=lambda moment: moment.boot)
+    return Decision(
+        subject,
+        State.STALE,
+        file,
+        failure,
+        oldest,
+        known=live is not None,
+        same=file == live,
+        ours=all(kept.ours for kept in stand_ins),
+    )
 
 
 def _rendered(template: ManifestTemplate, values: Mapping[str, Sensitive]) -> Sensitive | SecretsmithError:

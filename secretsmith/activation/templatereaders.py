@@ -78,7 +78,9 @@ def _json(text: str) -> Shape:
         )
     except json.JSONDecodeError as error:
         # Behind the colon, some of them quote the text.
-        failure = Unreadable(f"is no JSON ({error.msg.partition(':')[0].lower()})", error.lineno)
+        failure = Unreadable(
+            f"is no JSON ({error.msg.partition(':')[0].removesuffix(' at').lower()})", error.lineno
+        )
     except RecursionError:
         failure = Unreadable("nests too deep")
     raise failure

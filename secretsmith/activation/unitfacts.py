@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from secretsmith.activation.unitstates import first, read_properties
 
 FACTS = (
-    "Id,LoadState,ActiveState,SubState,Result,UnitFileState,FragmentPath,DropInPaths,EnvironmentFiles,"
+    "Id,Names,LoadState,ActiveState,SubState,Result,UnitFileState,FragmentPath,DropInPaths,EnvironmentFiles,"
     "ActiveEnterTimestampMonotonic,ExecMainStartTimestampMonotonic"
 )
 _MAX_BYTES = 1024 * 1024
@@ -28,7 +28,8 @@ class UnitFacts:
 
     ``entered`` is when it became active; ``started`` when its main process was started, or else ``entered``: what it read
     before it ran, it read before that. ``load`` is ``not-found`` for a name that systemd does not know. ``enabled`` is
-    systemd's word: ``enabled``, ``disabled``, ``static`` … ``credentials`` and ``environment_files`` are paths.
+    systemd's word: ``enabled``, ``disabled``, ``static`` … ``credentials`` and ``environment_files`` are paths. ``aliases`` are
+    all its names, its own too, as far as they are known.
     """
 
     name: str
@@ -42,6 +43,11 @@ class UnitFacts:
     started: float | None
     credentials: tuple[str, ...]
     environment_files: tuple[str, ...]
+    aliases: tuple[str, ...] = ()
+
+    def is_called(self, names: Iterable[str]) -> bool:
+        """Whether one of ``names`` is the unit's, or an alias of it (``sshd.service`` is ``ssh.service`` on Debian)."""
+        return not {self.name, *self.aliases}.isdisjoint(names)
 
     @property
     def is_running(self) -> bool:
@@ -73,6 +79,7 @@ def _facts(block: Mapping[str, Sequence[str]]) -> UnitFacts:
         started=_seconds(first(block, "ExecMainStartTimestampMonotonic")) or entered,
         credentials=credential_paths(map(_read, files)),
         environment_files=tuple(found["path"] for found in environment if found),
+        aliases=tuple(first(block, "Names").split()),
     )
 
 

@@ -32,7 +32,7 @@ usage: secretsmith-activate [options] MANIFEST
 Install the secrets of a manifest (docs/reference/manifest.md) on this host. Asks nothing.
 
 options:
-  --dry-run       say what would happen; nothing is written, mounted or locked
+  --dry-run       say what would happen; nothing is written or mounted
   --phase PHASE   users, services or initrd alone; without it, all that the manifest has
   --mount         only mount the filesystems in memory, for units that run the rest in a sandbox
   --make-folders  only make the missing folders of custom paths, for the same units
@@ -107,10 +107,9 @@ def run(argv: Sequence[str], environ: Mapping[str, str]) -> tuple[ExitCode, list
         from secretsmith.activation.waypoints import make_waypoints
 
         begun = begin(data, options)
-        phase = given.options.phase
-        make_waypoints(
-            begun.manifest if phase is None else begun.manifest.for_phase(phase), begun.common.caller
-        )
+        phase = options.phase
+        concerned = begun.manifest if phase is None else begun.manifest.for_phase(phase)
+        make_waypoints(concerned, begun.common.caller, begun.options.paths)
         return ExitCode.OK, [], []
     if given.action == "mount":
         return (

@@ -29,6 +29,11 @@ def write_units(data: bytes, manifest_path: str, folder: str) -> list[str]:
     manifest = parse_manifest(data)
     files = unit_files(manifest, os.path.abspath(manifest_path), _program(), placed=_placed(manifest))
     where = os.path.realpath(folder)
+    if not os.path.lexists(where):
+        hint = f"mkdir -p {quote(where)}"
+        raise SecretsmithError(
+            Code.NOT_FOUND, f"the folder {where} does not exist", hints=(hint,), path=where
+        )
     with safe_folder(where, Caller.current().trusted) as opened:
         for name, text in files.items():
             try:

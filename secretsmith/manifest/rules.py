@@ -7,7 +7,7 @@ from typing import NoReturn
 
 from secretsmith.errors import Code, RefusedInput
 from secretsmith.manifest.members import shown
-from secretsmith.manifest.model import Manifest, Output, Phase, Scope, SourceFormat
+from secretsmith.manifest.model import Manifest, Method, Output, Phase, Scope, SourceFormat
 
 MAX_ID = 0xFFFF_FFFE  # (uid_t)-1 means "leave it" to chown, so it is never an owner
 FORBIDDEN_ROOTS = ("/nix/store", "/proc", "/sys", "/dev")  # read-only, or files that are not files
@@ -111,6 +111,9 @@ def _check_entries(manifest: Manifest) -> None:
     for entry in manifest.entries():
         if manifest.scope is Scope.USER and entry.phase is not Phase.SERVICES:
             _refuse(Code.MANIFEST, shown(entry.name), f"scope user has no phase {entry.phase}")
+        if entry.method is Method.COPY and entry.path is None:
+            # In its own place it is no copy, and a manifest that says so means something else.
+            _refuse(Code.MANIFEST, shown(entry.name), "method copy needs a path, to copy to")
         if entry.phase is Phase.INITRD and not entry.plaintext_on_disk:
             _refuse(Code.MANIFEST, shown(entry.name), 'phase initrd needs "plaintext_on_disk": true')
     for secret in manifest.secrets:

@@ -362,6 +362,12 @@ def test_each_wrong_key_has_its_own_message(vault: Vault, what: str) -> None:
     assert not any(line in text_of(error) for line in lines), "nothing of a key is repeated"
 
 
+def test_an_empty_key_file_goes_before_a_new_one_is_made(vault: Vault) -> None:
+    path = vault.folder / "mine"
+    path.touch(0o600)
+    assert problem(path).hints[0] == f"rm {path}"
+
+
 def test_a_public_key_is_said_before_its_mode(vault: Vault) -> None:
     path = vault.folder / "host_key.pub"
     path.chmod(0o644)

@@ -10,12 +10,15 @@ import pytest
 from doctors import off, only, own, prepare, running, told
 from hosts import IS_ROOT, Host, fingerprint
 from keys import ecdsa_key, ed25519_key
+from vaults import derived
 
 from secretsmith.activation.accounts import Caller
 from secretsmith.activation.doctor import examine
 from secretsmith.activation.doctorfacts import Examination, Fact
 from secretsmith.activation.doctorhost import host_facts
 from secretsmith.activation.doctorsshd import sshd_facts
+from secretsmith.documents.format import Format
+from secretsmith.documents.sopsnew import new_document
 from secretsmith.errors import Code
 from secretsmith.findings import Finding
 from secretsmith.manifest import Scope, parse_manifest
@@ -121,7 +124,8 @@ def test_source_that_is_a_symlink(healthy: Host) -> None:
     path = healthy.folder / "db.age"
     path.rename(healthy.folder / "real.age")
     path.symlink_to(healthy.folder / "real.age")
-    assert {item.code for item in off(doctor(healthy))} == {Code.NOT_REGULAR, Code.NO_IDENTITY}
+    found = only(doctor(healthy))  # and not that no key opens it, too
+    assert (found.code, found.path) == (Code.NOT_REGULAR, str(path))
 
 
 def test_plaintext_on_disk_is_listed(healthy: Host) -> None:
@@ -173,6 +177,43 @@ def test_sources_for_others_are_counted(healthy: Host) -> None:
     found = doctor(healthy)
     assert only(found).message.endswith(f": {healthy.folder}/other.age")
     assert told(found, "identity")[0].endswith("opens 2 of 3 sources")
+
+
+def test_damaged_sources_are_not_opened(healthy: Host) -> None:
+    (healthy.folder / "db.age").write_bytes(b"garbage")
+    found = doctor(healthy)
+    assert only(found).code == Code.FORMAT
+    assert only(found).message == (
+        f"1 of 2 sources are damaged, or not of the manifest's format: {healthy.folder}/db.age"
+    )
+    assert told(found, "identity")[0].endswith("opens 1 of 2 sources")
+
+
+def test_misspelt_key_is_no_matter_of_identities(healthy: Host) -> None:
+    vault = healthy.folder / "vault.yaml"
+    clear = b"db:\n  password: hunter2\n"
+    vault.write_bytes(new_document(Format.YAML, clear, [[derived(healthy.key)]]))
+    secret = {"name": "key", "source": str(vault), "format": "yaml", "key": "db/pasword", **own()}
+    healthy.manifest["secrets"].append(secret)
+    found = doctor(healthy)
+    assert not off(found)
+    assert told(found, "identity")[0].endswith("opens 3 of 3 sources")
+
+
+@pytest.mark.usefixtures("as_root")
+def test_what_is_not_required_is_told_and_no_more(healthy: Host) -> None:
+    healthy.add("other", b"hunter2", ed25519_key(), required=False)
+    healthy.add("gone", b"hunter2", required=False)
+    (healthy.folder / "gone.age").unlink()
+    healthy.add("broken", b"hunter2", required=False)
+    (healthy.folder / "broken.age").write_bytes(b"garbage")
+    healthy.add("owned", b"hunter2", required=False, owner="postgres")
+    found = examine(str(healthy.write_manifest()), {}, accounts=Nobody(), ask_units=running)
+    assert not off(found)
+    codes = {item.code for item in found.findings}
+    assert codes >= {Code.NO_IDENTITY, Code.NOT_FOUND, Code.FORMAT, Code.OWNER}
+    healthy.add("needed", b"hunter2", ed25519_key())
+    assert only(doctor(healthy)).code == Code.NO_IDENTITY
 
 
 def test_two_keys_open_together(healthy: Host) -> None:
@@ -295,3 +336,15 @@ def test_scope_user_that_is_refused_here(healthy: Host) -> None:
     found = off(doctor(healthy))
     assert found[0].code == Code.USAGE
     assert ("for a user" in found[0].message) == IS_ROOT
+
+
+@pytest.mark.usefixtures("as_root")
+def test_files_of_a_user_are_not_taken_from_him_by_root(healthy: Host) -> None:
+    healthy.manifest |= {
+        "scope": "user",
+        "directory": "$XDG_RUNTIME_DIR/secrets",
+        "generations": "$XDG_RUNTIME_DIR/secrets.d",
+    }
+    os.chown(healthy.write_manifest(), 12345, 12345)
+    found = only(examine(str(healthy.folder / "manifest.json"), {}, ask_units=running))
+    assert "for a user" in found.message

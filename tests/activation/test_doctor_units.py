@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 import pytest
 from doctors import off, only, prepare, told, unit
@@ -15,7 +16,7 @@ from secretsmith.activation.unitfiles import ACTIVATE, IDENTITY, MOUNT, RETRY, U
 from secretsmith.activation.units import Notify, UnitOptions
 from secretsmith.errors import Code, SecretsmithError
 from secretsmith.findings import Finding
-from secretsmith.manifest import Manifest, parse_manifest
+from secretsmith.manifest import Manifest, Scope, parse_manifest
 
 PROGRAM = "/usr/bin/env"  # any program that is there
 
@@ -169,6 +170,43 @@ def test_units_that_secrets_name(healthy: Host) -> None:
     assert not off(units(healthy))
     found = only(units(healthy, missing=["db.service"]))
     assert found.message == "systemd does not know the unit db.service, which is to hear of changes of db"
+
+
+def test_unit_that_a_secret_names_by_an_alias(healthy: Host) -> None:
+    healthy.add("db", b"hunter2", restart_units=["sshd.service"])
+    behind = unit("ssh.service", aliases=("ssh.service", "sshd.service"))
+    said = own_unit_facts(
+        parsed(healthy),
+        parsed(healthy),
+        "/etc/manifest.json",
+        UnitOptions(Notify.SYSTEMCTL),
+        lambda names, given: [behind if name == "sshd.service" else unit(name) for name in names],
+    )
+    assert not off(said)
+
+
+def test_commands_enable_what_the_manifest_needs(healthy: Host) -> None:
+    healthy.add("password", b"hunter2", phase="users")
+    assert only(units(healthy, missing=[ACTIVATE])).hint.endswith(f" --now {ACTIVATE} {USERS} {IDENTITY}")
+
+
+def test_commands_of_a_user(healthy: Host) -> None:
+    healthy.add("db", b"hunter2", restart_units=["gone.service"])
+    manifest = replace(parsed(healthy), scope=Scope.USER)
+    gone = [
+        found
+        for found in own_unit_facts(
+            manifest,
+            manifest,
+            "/home/alice/m.json",
+            UnitOptions(Notify.SYSTEMCTL, user=True),
+            lambda names, given: [unit(name, load="not-found", active="inactive") for name in names],
+        )
+        if isinstance(found, Finding)
+    ]
+    install, unknown = gone
+    assert install.hint.startswith("mkdir -p ~/.config/systemd/user && secretsmith-activate --write-units ")
+    assert unknown.hint == "systemctl --user status gone.service"
 
 
 def test_systemd_that_does_not_answer(healthy: Host) -> None:

@@ -544,6 +544,12 @@ def test_several_key_groups(vault: Vault) -> None:
     assert vault.value(path, key="mail/port") == b"25"
 
 
+def test_a_missing_source_says_what_to_do(vault: Vault) -> None:
+    error = vault.failure(vault.folder / "gone.age")
+    assert error.code is Code.NOT_FOUND
+    assert "bring the encrypted files" in error.hints[0]
+
+
 def test_no_key(vault: Vault) -> None:
     vault.key_file.unlink()
     for path in (vault.age("db", b"x"), vault.document("d.yaml", b"a: 1\n")):

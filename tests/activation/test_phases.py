@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,7 @@ import pytest
 from hosts import Host
 
 from secretsmith.activation.accounts import Caller
-from secretsmith.activation.engine import phases
+from secretsmith.activation.engine import begin, phases
 from secretsmith.activation.ramdisk import Memory
 from secretsmith.activation.scope import settled, surroundings
 from secretsmith.errors import Code, ExitCode, SecretsmithError
@@ -106,9 +108,12 @@ def test_each_source_is_read_and_opened_once_for_all_phases(
 
     read: list[str] = []
     real = sources.read_regular
-    monkeypatch.setattr(
-        sources, "read_regular", lambda path, *rest, **more: read.append(path) or real(path, *rest, **more)
-    )
+
+    def counted(path: str, limit: int, *, follow: bool = False) -> tuple[bytes, os.stat_result]:
+        read.append(path)
+        return real(path, limit, follow=follow)
+
+    monkeypatch.setattr(sources, "read_regular", counted)
     first = host.add("db", b"one value")
     for phase in ("users", "initrd"):
         host.manifest["secrets"].append(
@@ -136,9 +141,33 @@ def test_a_clash_of_places_is_refused(host: Host) -> None:
 
 
 def test_phases_in_order(three: Host) -> None:
-    manifest = parse_manifest(three.data())
-    assert [*phases(manifest, None)] == [Phase.USERS, Phase.SERVICES, Phase.INITRD]
-    assert [*phases(manifest, Phase.INITRD)] == [Phase.INITRD]
+    everything = begin(three.data(), three.options())
+    assert [*phases(everything)] == [Phase.USERS, Phase.SERVICES, Phase.INITRD]
+    assert [*phases(begin(three.data(), three.options(phase=Phase.INITRD)))] == [Phase.INITRD]
+
+
+def test_what_a_phase_left_before_this_boot_goes(host: Host) -> None:
+    """After a reboot only the record knows of the copy; the manifest has nothing of that phase any more."""
+    copy = host.folder / "etc" / "password"
+    host.add("password", b"users", phase="users", path=str(copy), method="copy", plaintext_on_disk=True)
+    host.run_all(paths=str(host.paths_file))
+    assert copy.read_bytes() == b"users"
+    shutil.rmtree(host.folder / "run")
+    host.drop("password")
+    assert host.run_all(paths=str(host.paths_file)).exit_code is ExitCode.OK
+    assert not copy.exists()
+    assert json.loads(host.paths_file.read_text())["paths"] == {}
+
+
+def test_a_phase_without_its_link_is_still_tidied(host: Host) -> None:
+    host.add("password", b"users", phase="users")
+    host.run_all()
+    (host.folder / "run" / "secrets-for-users").unlink()
+    host.drop("password")
+    host.manifest["keep"] = 1
+    host.run_all()
+    assert not (host.folder / "run" / "secrets-for-users.d" / "1").exists()
+    assert host.states() == {}
 
 
 class TestUser:
@@ -192,12 +221,24 @@ class TestUser:
         assert [*outcome.notes()] == []
         assert self.run(host, session, usual=True, status=None).reports[0].nothing_done
 
+    @pytest.mark.usefixtures("as_root")
+    def test_dry_run_says_whose_files_they_are(
+        self, host: Host, session: dict[str, str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        from hosts import mount
+
+        mount("tmpfs", Path(session["XDG_RUNTIME_DIR"]), "mode=0700")
+        # The test runs as root, which is also what an entry without an owner says.
+        monkeypatch.setattr("secretsmith.activation.outcome.user_name", lambda uid: f"user-{uid}")
+        changes: dict[str, Any] = {"memory": Memory.MOUNT, "owner_self": False, "environ": session}
+        assert "  new token user-0:root 0400" in [*host.preview(**changes).lines()]
+
     @pytest.mark.parametrize("missing", ["HOME", "XDG_RUNTIME_DIR"])
     def test_without_a_session(self, host: Host, session: dict[str, str], missing: str) -> None:
         for value in (None, "", "relative", "/", str(host.folder / "nowhere")):
             environ = {**session, missing: value} if value is not None else {}
             with pytest.raises(SecretsmithError) as caught:
-                self.run(host, environ)  # type: ignore[arg-type]
+                self.run(host, environ)
             assert caught.value.code in (Code.USAGE, Code.NOT_FOUND)
 
     @pytest.mark.usefixtures("as_root")
@@ -206,6 +247,11 @@ class TestUser:
         with pytest.raises(SecretsmithError) as caught:
             self.run(host, session)
         assert caught.value.code is Code.PATH_UNSAFE
+
+    def test_a_phase_that_users_do_not_have(self, host: Host, session: dict[str, str]) -> None:
+        with pytest.raises(SecretsmithError) as caught:
+            self.run(host, session, phase=Phase.USERS)
+        assert caught.value.code is Code.USAGE
 
     def test_usual_places(self, session: dict[str, str]) -> None:
         caller = Caller.current()

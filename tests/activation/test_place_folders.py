@@ -160,6 +160,18 @@ def test_a_copy_on_a_disk_must_be_wished(site: Site, path: Path, monkeypatch: py
     assert not site.run(), "a link is no plaintext"
 
 
+def test_for_a_copy_that_may_not_be_on_a_disk_no_folder_is_made_there(
+    site: Site, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk = mounts.Mount("/", "ext4", frozenset())
+    monkeypatch.setattr("secretsmith.activation.custody.mount_of", lambda _: disk)
+    deep = path.parent / "one" / "two" / "db"
+    site.copy("db", deep, plaintext_on_disk=False)
+    assert site.forecast() == {"db": "unsafe"}
+    assert "ext4, which is no memory" in refused(site, Code.PATH_UNSAFE).message
+    assert not (path.parent / "one").exists()
+
+
 def test_a_copy_that_may_no_longer_be_there_is_said(
     site: Site, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -310,3 +322,31 @@ def test_renames_never_lose_what_appears(tmp_path: Path) -> None:
         assert {name: (tmp_path / name).read_text() for name in os.listdir(tmp_path)} == {"target": "source"}
     finally:
         os.close(folder)
+
+
+@pytest.mark.usefixtures("as_root")
+@pytest.mark.parametrize("method", METHODS)
+def test_missing_folders_of_a_home_are_made_as_its_owner(
+    site: Site, tmp_path: Path, method: Method, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = tmp_path / "home"
+    home.mkdir(0o700)
+    os.chown(home, 4242, 4242)
+    made_by: dict[str, int] = {}
+    real = os.mkdir
+
+    def mkdir(name: str, mode: int = 0o777, *, dir_fd: int | None = None) -> None:
+        made_by[name] = os.geteuid()
+        real(name, mode, dir_fd=dir_fd)
+
+    monkeypatch.setattr(os, "mkdir", mkdir)
+    target = home / ".config" / "forge" / "token"
+    site.add("token", target, owner="4242", group="4242", method=method, plaintext_on_disk=True)
+    assert site.run() == {}
+    monkeypatch.undo()
+    for folder in (home / ".config", home / ".config" / "forge"):
+        found = folder.stat()
+        assert (found.st_uid, found.st_gid, found.st_mode & 0o7777) == (4242, 4242, 0o700)
+    assert (made_by[".config"], made_by["forge"]) == (4242, 4242)
+    assert (target.is_symlink(), target.lstat().st_uid) == (method is Method.LINK, 4242)
+    assert os.geteuid() == 0

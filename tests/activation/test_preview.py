@@ -16,7 +16,7 @@ pytestmark = pytest.mark.usefixtures("open_descriptors")
 
 def everything(folder: Path) -> dict[str, tuple[object, ...]]:
     """All that a write would change: inode, mode, owner, times of every file and folder."""
-    found = {}
+    found: dict[str, tuple[object, ...]] = {}
     for path in (folder, *sorted(folder.rglob("*"))):
         state = path.lstat()
         text = os.readlink(path) if path.is_symlink() else ""
@@ -87,6 +87,15 @@ def test_a_target_that_activation_refuses(host: Host) -> None:
     assert caught.value.code is Code.TARGET
 
 
+def test_why_a_path_is_not_safe(host: Host) -> None:
+    host.add("db", path=str(host.folder / "open/db"))
+    (host.folder / "open").mkdir()
+    (host.folder / "open").chmod(0o777)
+    assert [*host.preview().lines()][-1] == (
+        f"  unsafe {host.folder}/open/db: {host.folder}/open is writable by others (mode 0777)"
+    )
+
+
 def test_nothing_to_do(host: Host) -> None:
     host.add("db")
     host.run()
@@ -106,3 +115,13 @@ def test_the_door_decrypts_and_leaves_nothing(host: Host) -> None:
     manifest = str(host.folder / "manifest.json")  # which the test itself writes again
     assert {**after, manifest: ()} == {**before, manifest: ()}
     assert not mounts_below(host.folder)
+
+
+def test_a_path_that_is_taken_is_no_success(host: Host) -> None:
+    taken = host.folder / "etc" / "db"
+    taken.parent.mkdir()
+    taken.write_text("mine")
+    host.add("db", path=str(taken))
+    outcome = host.preview()
+    assert any("occupied" in line for line in outcome.lines())
+    assert outcome.exit_code is ExitCode.ERROR

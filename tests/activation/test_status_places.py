@@ -10,6 +10,7 @@ from hosts import Host, mount, mounts_below
 from looks import entry, inspect, install, install_placed, install_two, off, only, states
 
 from secretsmith.activation import inspectionfolders
+from secretsmith.activation.accounts import user_name
 from secretsmith.activation.mounts import Mount
 from secretsmith.errors import Code
 
@@ -43,7 +44,7 @@ def test_mount_without_an_option(installed: Host, lost: str) -> None:
     found = only(facts)
     assert (found.code, found.path) == (Code.TARGET, str(installed.generations))
     assert found.message == f"is mounted without {lost}"
-    assert found.hint.startswith("umount ")
+    assert found.hint.split("\n")[0] == f"umount {installed.generations}"
     assert set(states(facts).values()) == {"unknown"}
     assert facts.phases[0].filesystem is not None
     assert lost not in facts.phases[0].filesystem.options
@@ -164,10 +165,20 @@ def test_link_to_an_earlier_place(placed: Host) -> None:
     )
 
 
+def test_owner_of_a_missing_copy_is_that_of_the_value(placed: Host) -> None:
+    (placed.folder / "app/copy").unlink()
+    for secret in placed.manifest["secrets"]:
+        secret["owner"] = str(os.geteuid())
+    assert entry(inspect(placed), "copy").owner == user_name(os.geteuid())
+
+
 def test_folder_on_the_way_is_unsafe(placed: Host) -> None:
     (placed.folder / "app").chmod(0o777)
     found = {(item.code, item.path) for item in off(inspect(placed))}
     assert found == {(Code.PATH_UNSAFE, str(placed.folder / f"app/{name}")) for name in ("copy", "link")}
+    assert {item.hint for item in off(inspect(placed))} == {f"chmod go-w {placed.folder}/app"}
+    message = off(inspect(placed))[0].message
+    assert message.endswith(f"cannot be put here: {placed.folder}/app is writable by others (mode 0777)")
 
 
 def test_stray_links_and_copies(placed: Host) -> None:

@@ -62,6 +62,11 @@ def test_units_that_started_before_their_value(with_units: Host) -> None:
     assert {found.code for found in off(facts)} == {Code.UNITS}
 
 
+def test_unit_that_is_named_by_an_alias(with_units: Host) -> None:
+    late = unit("mariadb.service", 899.0, aliases=("mariadb.service", "db.service"))
+    assert only(inspect(with_units, [late])).hint == "systemctl restart mariadb.service"
+
+
 def test_units_that_started_after_or_do_not_run(with_units: Host) -> None:
     units = [
         unit("db.service", 901.0),
@@ -183,6 +188,8 @@ def test_one_phase_that_cannot_be_looked_at_does_not_hide_the_others(installed: 
     facts = inspect(installed)
     assert Code.TARGET in {found.code for found in off(facts)}
     assert states(facts) == {"db": "unchanged", "web/tls.key": "unchanged", "password": "unknown"}
+    assert [phase.phase for phase in facts.phases] == ["users", "services"]
+    assert facts.entries[0].name == "password"
 
 
 def test_templates_are_compared_too(host: Host) -> None:

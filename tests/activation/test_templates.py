@@ -50,6 +50,18 @@ def refused(format: str, content: str, **given: tuple[str, bytes]) -> RefusedInp
     return error
 
 
+class TestMessages:
+    def test_the_parsers_words_are_whole(self) -> None:
+        error = refused("json", '{"a": "{{x}}"}', x=("raw", b"canary\nmore"))
+        assert error.message.endswith("the result is no JSON (invalid control character)")
+
+    def test_several_lines_in_a_file_of_variables(self) -> None:
+        error = refused("dotenv", "A={{x}}\n", x=("env", b"canary\nmore"))
+        assert error.message.endswith(
+            "the value has several lines, which not all readers of such files take for one"
+        )
+
+
 class TestPlaceholders:
     def test_one_pass(self) -> None:
         content = "{{a}} {{b}} {{a}} {{c}}"

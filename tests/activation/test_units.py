@@ -359,6 +359,7 @@ def test_facts(systemctl: FakeSystemctl, tmp_path: Path) -> None:
     systemctl.units["web.service"] = {
         **ACTIVE,
         "SubState": "running",
+        "Names": "web.service httpd.service",
         "UnitFileState": "enabled",
         "FragmentPath": str(unit),
         "DropInPaths": str(drop_in),
@@ -372,6 +373,7 @@ def test_facts(systemctl: FakeSystemctl, tmp_path: Path) -> None:
     web, gone = found
     assert (web.entered, web.started, web.enabled, web.is_running) == (12.5, 12.0, "enabled", True)
     assert web.credentials == ("/run/secrets/db",)
+    assert web.is_called(["httpd.service"]) and web.is_called(["web.service"]) and not gone.is_called(["x"])
     assert web.environment_files == ("/run/secrets/env 1", "/etc/x")
     assert (gone.load, gone.entered, gone.started, gone.fragment, gone.is_running) == (
         *("not-found", None, None, None),

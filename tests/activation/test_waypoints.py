@@ -67,3 +67,7 @@ def test_the_program_does_nothing_else(host: Host) -> None:
     assert (host.folder / "two").is_dir()
     assert not list((host.folder / "two").iterdir())
     assert not host.generations.exists()
+    record = host.folder / "state/paths.json"
+    assert host.door("--make-folders", "--paths", str(record), *more).returncode == 0
+    assert record.parent.stat().st_mode & 0o7777 == 0o700
+    assert not record.exists()

@@ -35,6 +35,13 @@ def test_a_unit_of_somebody_else_stays(host: Host) -> None:
     assert foreign.read_text() == "[Unit]\nDescription=mine\n"
 
 
+def test_a_folder_that_is_not_there(host: Host) -> None:
+    host.add("db", b"x")
+    done = host.door("--write-units", str(host.folder / "systemd/user"))
+    assert done.returncode == 1
+    assert f"secretsmith: hint: mkdir -p {host.folder}/systemd/user\n" in done.stderr
+
+
 def test_a_folder_that_others_may_write(host: Host) -> None:
     units = host.folder / "units"
     units.mkdir()

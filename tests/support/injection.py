@@ -52,12 +52,12 @@ def traced(
     )
 
 
-def points_of(log: Path, below: Path) -> list[Point]:
-    """Read the calls of the first process from a trace, from the first file on that is made below ``below``."""
+def points_of(log: Path, below: Path | None = None) -> list[Point]:
+    """Read the calls of the first process from a trace, from the first file on that is made below ``below`` (None: all)."""
     seen: Counter[str] = Counter()
     found: list[Point] = []
     first: str | None = None
-    begun = False
+    begun = below is None
     for line in log.read_text().splitlines():
         match = re.match(r"(\d+) +(\w+)\(", line)
         if match is None:
