@@ -119,7 +119,10 @@ def _finish(
     report = replace(report, notes=(*report.notes, *remarks))
     stay = _pruned(work, generations, number, known)
     folder = work.standing.manifest.generations
-    busy = (f"an old generation stays: something is mounted below {folder}/{old}" for old in sorted(generations.busy))
+    busy = (
+        f"an old generation stays: something is mounted below {folder}/{old}"
+        for old in sorted(generations.busy)
+    )
     report = replace(report, notes=(*report.notes, *busy))
     left = places.left()
     unsaved = work.remember(left)
@@ -191,8 +194,8 @@ def _record(work: Work, decisions: Iterable[Decision], stamps: Mapping[str, list
             decision.subject.key,
             decision.stale_since,
             before.written if before is not None else work.now,
-            # Nothing ever looks like the first: an owner's bytes must not pass for ours to another owner later on.
-            stamps[name] if decision.ours else [0, 0, 0, 0, *stamps[name][4:]],
+            stamps[name],
+            decision.ours,
         )
     return Record(work.standing.inputs, complete=False, files=files)
 

@@ -107,7 +107,7 @@ class Past:
     def is_untouched(self, name: str) -> bool:
         """Whether a file of the live generation is the one that was written; who touched it may still have it open."""
         installed = self.installed(name)
-        return installed is not None and self.reader.stamp(name) == installed.stamp
+        return installed is not None and installed.ours and self.reader.stamp(name) == installed.stamp
 
     def installed(self, name: str) -> Installed | None:
         """Return what was recorded of a file of the live generation."""

@@ -44,8 +44,7 @@ class Moment:
 class Installed:
     """What is known of one file of a generation. ``stale_since`` is None for a value that is up to date.
 
-    ``written`` is when its bytes, owner or mode last changed. ``stamp`` begins with zeros for a value that its owner may
-    have changed.
+    ``written`` is when its bytes, owner or mode last changed. ``ours``: they are not what its owner may have made of them.
     """
 
     id: str
@@ -53,6 +52,7 @@ class Installed:
     stale_since: Moment | None = None
     written: Moment | None = None
     stamp: list[int] = field(default_factory=list)
+    ours: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +127,7 @@ def _record_tree(record: Record) -> dict[str, object]:
             "stale_since": _moment_tree(item.stale_since),
             "written": _moment_tree(item.written),
             "stamp": item.stamp,
+            "ours": item.ours,
         }
         for name, item in record.files.items()
     }
@@ -154,6 +155,7 @@ def _installed(tree: Mapping[str, object]) -> Installed:
         stale_since=_moment(since) if isinstance(since, dict) else None,
         written=_moment(written) if isinstance(written, dict) else None,
         stamp=[int(number) for number in stamp],
+        ours=tree["ours"] is True,
     )
 
 

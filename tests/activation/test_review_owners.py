@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import mmap
 import os
 import signal
@@ -218,3 +219,16 @@ def test_where_a_copy_lies_is_asked_as_root(host: Host, monkeypatch: pytest.Monk
     host.run()
     assert (home / "db").read_bytes() == b"value"
     assert set(asked) == {0}
+
+
+def test_a_value_that_its_owner_may_write_is_not_called_changed(host: Host) -> None:
+    """Not known to be ours is one thing, changed by hand another, which `status` would report."""
+    host.add("db", b"good", owner="1", mode="0600")
+    host.run()
+    host.encrypt("db", b"new", ed25519_key())
+    host.add("other")
+    host.run()
+    found = (host.directory / "db").stat()
+    record = json.loads((host.generations / "state.json").read_text())["records"]["2"]["files"]["db"]
+    assert not record["ours"]
+    assert record["stamp"][:3] == [found.st_ino, found.st_size, found.st_mtime_ns]
