@@ -130,6 +130,22 @@ class Generations:
             return False
         return True
 
+    def remove_file(self, number: int, name: str) -> None:
+        """Take one file out of a generation; what cannot be removed goes with the generation later."""
+        try:
+            folder = _descend(open_folder(self.fd, str(number)), name.split("/")[:-1], make=False)
+        except OSError as error:
+            if error.errno not in _NO_FILE:
+                raise
+            return
+        try:
+            remove_if_there(folder, name.rpartition("/")[2])
+        except OSError as error:
+            if error.errno != errno.EBUSY:  # mounted over by its owner (FUSE)
+                raise
+        finally:
+            os.close(folder)
+
     def write(self, number: int, files: Sequence[InstalledFile]) -> dict[str, list[int]]:
         """Write a complete generation and return the stamps of its files; on any failure nothing of it stays.
 

@@ -140,8 +140,12 @@ def _finish(
 
 
 def _pruned(work: Work, generations: Generations, live: int, known: HostState) -> list[int]:
-    """Remove generations beyond those to keep, and any whose files somebody opened up or gave away; return what stays."""
+    """Remove generations beyond those to keep, and any whose files somebody opened up or gave away; return what stays.
+
+    Out of those that stay go the secrets that are no more.
+    """
     stay = generations.prune(live, work.standing.manifest.keep)
+    names = generations.read(live).names()
     for number in [number for number in stay if number != live]:
         reader, record = generations.read(number), known.records.get(number)
         stamps = {name: reader.stamp(name) for name in reader.names()}
@@ -152,6 +156,10 @@ def _pruned(work: Work, generations: Generations, live: int, known: HostState) -
         )
         if given and number not in generations.busy and generations.remove(number):
             stay.remove(number)
+        else:
+            # A secret that was taken away is gone now, not one generation later.
+            for name in stamps.keys() - names:
+                generations.remove_file(number, name)
     return stay
 
 

@@ -218,3 +218,14 @@ def test_an_old_generation_that_was_opened_up_does_not_stay(host: Host, how: str
     host.add("db", b"3")
     host.run()
     assert {path.name for path in host.generations.iterdir() if path.name.isdigit()} == {"2", "3"}
+
+
+def test_a_secret_that_is_taken_away_is_gone_from_older_generations_too(host: Host) -> None:
+    host.add("db", b"stays")
+    host.add("deep/gone", b"canary")
+    host.run()
+    host.drop("deep/gone")
+    host.run()
+    left = {path.relative_to(host.generations) for path in host.generations.rglob("*") if path.is_file()}
+    assert {str(path) for path in left} == {"1/db", "2/db", "state.json"}
+    assert host.run().nothing_done
