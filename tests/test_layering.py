@@ -71,7 +71,7 @@ STARTS_PROGRAMS = {
     "operations.run",
     "operations.demo",
     "operations.sshclient",
-    "activation.units",
+    "activation.units.telling",
     "plugin.process",
 }
 # cli.terminal opens /dev/tty, cli.streams and crypto._worker /dev/null, for descriptors that must not be closed

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 
 from secretsmith.activation.accounts import Ownership
-from secretsmith.activation.diagnosis import no_key_at_all, nothing_opens
+from secretsmith.activation.opening.diagnosis import no_key_at_all, nothing_opens
 from secretsmith.activation.plan import (
     Decision,
     Judge,
@@ -14,7 +14,7 @@ from secretsmith.activation.plan import (
     subject_of_template,
 )
 from secretsmith.activation.report import Problem
-from secretsmith.activation.templated import decide_template
+from secretsmith.activation.templates.deciding import decide_template
 from secretsmith.activation.values import Values
 from secretsmith.errors import CannotDecrypt, Code, SecretsmithError
 from secretsmith.manifest import Manifest, ManifestSecret

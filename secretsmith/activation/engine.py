@@ -9,19 +9,19 @@ from dataclasses import dataclass, field, replace
 
 from secretsmith.activation.accounts import Accounts, Caller, Ownership, SystemAccounts
 from secretsmith.activation.folders import failed, open_folder, safe_folder
+from secretsmith.activation.opening.sources import Sources
 from secretsmith.activation.outcome import Outcome
 from secretsmith.activation.phase import Common, Standing, look
-from secretsmith.activation.placed import Placed, PlacedPath, load_placed, save_placed
+from secretsmith.activation.places.placed import Placed, PlacedPath, load_placed, save_placed
 from secretsmith.activation.plan import Judge
 from secretsmith.activation.ramdisk import Memory
 from secretsmith.activation.report import Problem, Report
 from secretsmith.activation.scope import settled, surroundings
-from secretsmith.activation.sources import Sources
 from secretsmith.activation.state import STATE_FILE, Moment, load_state, save_state
 from secretsmith.activation.status import Known, load_status, write_status
 from secretsmith.activation.target import Target, locked_target
-from secretsmith.activation.unitchanges import NO_CHANGES, UnitChanges
-from secretsmith.activation.unitoptions import Notify, UnitOptions, UnitResult
+from secretsmith.activation.units.changes import NO_CHANGES, UnitChanges
+from secretsmith.activation.units.options import Notify, UnitOptions, UnitResult
 from secretsmith.activation.values import Values
 from secretsmith.errors import Code, RefusedInput, SecretsmithError
 from secretsmith.manifest import Manifest, Phase, Scope, parse_manifest
@@ -287,7 +287,7 @@ def _tell_units(run: Run) -> UnitResult:
         changes |= report.units
     if not changes:
         return UnitResult()
-    from secretsmith.activation.units import notify_units
+    from secretsmith.activation.units.telling import notify_units
 
     result = notify_units(changes, run.options.units)
     for target in run.targets:

@@ -21,8 +21,8 @@ from secretsmith.activation.folders import (
     replace_link,
     write_whole,
 )
+from secretsmith.activation.opening.sources import MAX_SOURCE_BYTES
 from secretsmith.activation.ramdisk import FOLDER_MODE
-from secretsmith.activation.sources import MAX_SOURCE_BYTES
 from secretsmith.errors import Code, SecretsmithError
 from secretsmith.sensitive import Sensitive
 

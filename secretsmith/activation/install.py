@@ -9,12 +9,12 @@ from dataclasses import dataclass, replace
 from secretsmith.activation.folders import failed
 from secretsmith.activation.generations import Generations, Reader
 from secretsmith.activation.phase import Standing
-from secretsmith.activation.placed import Placed
+from secretsmith.activation.places.placed import Placed
 from secretsmith.activation.plan import Decision
 from secretsmith.activation.report import Problem, Report
 from secretsmith.activation.state import HostState, Installed, Moment, Record, save_state
 from secretsmith.activation.target import Target
-from secretsmith.activation.unitchanges import UnitChanges
+from secretsmith.activation.units.changes import UnitChanges
 from secretsmith.errors import SecretsmithError
 
 Save = Callable[[Placed], SecretsmithError | None]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from secretsmith.activation.accounts import group_name, user_name
 from secretsmith.activation.generations import InstalledFile
 from secretsmith.activation.report import Report
-from secretsmith.activation.unitoptions import UnitResult
+from secretsmith.activation.units.options import UnitResult
 from secretsmith.errors import ExitCode, SecretsmithError
 from secretsmith.manifest import ManifestEntry, Scope
 

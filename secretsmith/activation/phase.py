@@ -9,10 +9,10 @@ from hashlib import sha256
 
 from secretsmith.activation.accounts import Accounts, Caller, Ownership
 from secretsmith.activation.generations import Reader
-from secretsmith.activation.placed import Placed, merged
-from secretsmith.activation.places import Places
+from secretsmith.activation.opening.sources import Sources, file_stamp
+from secretsmith.activation.places.placed import Placed, merged
+from secretsmith.activation.places.places import Places
 from secretsmith.activation.plan import Past
-from secretsmith.activation.sources import Sources, file_stamp
 from secretsmith.activation.state import HostState, Moment, load_state
 from secretsmith.activation.target import Target
 from secretsmith.activation.values import Values

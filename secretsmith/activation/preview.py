@@ -15,8 +15,8 @@ from secretsmith.activation.phase import Standing, look
 from secretsmith.activation.report import Report
 from secretsmith.activation.state import Moment
 from secretsmith.activation.target import viewed_target
-from secretsmith.activation.unitchanges import NO_CHANGES, UnitChanges
-from secretsmith.activation.units import notify_units
+from secretsmith.activation.units.changes import NO_CHANGES, UnitChanges
+from secretsmith.activation.units.telling import notify_units
 from secretsmith.errors import SecretsmithError
 from secretsmith.manifest import Phase
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from secretsmith.activation.plan import Decision, State
-from secretsmith.activation.unitchanges import NO_CHANGES, UnitChanges
+from secretsmith.activation.units.changes import NO_CHANGES, UnitChanges
 from secretsmith.errors import CannotDecrypt, ExitCode, IntegrityFailure, NotFound, SecretsmithError
 from secretsmith.manifest import Manifest, Phase
 

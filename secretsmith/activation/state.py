@@ -12,8 +12,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from secretsmith.activation.folders import read_small, replace_file
-from secretsmith.activation.placed import Placed, placed_from_tree, placed_tree
-from secretsmith.activation.unitchanges import NO_CHANGES, UnitChanges
+from secretsmith.activation.places.placed import Placed, placed_from_tree, placed_tree
+from secretsmith.activation.units.changes import NO_CHANGES, UnitChanges
 from secretsmith.manifest.patterns import COMPILED
 
 STATE_FILE = "state.json"

@@ -6,14 +6,14 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from secretsmith.activation.accounts import Caller
-from secretsmith.activation.sources import Sources
+from secretsmith.activation.opening.sources import Sources
 from secretsmith.errors import SecretsmithError
 from secretsmith.manifest import Manifest, ManifestSecret
 from secretsmith.sensitive import Sensitive
 
 if TYPE_CHECKING:
-    from secretsmith.activation.hostkeys import HostKeys
-    from secretsmith.activation.opening import Openings
+    from secretsmith.activation.opening.hostkeys import HostKeys
+    from secretsmith.activation.opening.openings import Openings
 
 
 class Values:
@@ -35,7 +35,7 @@ class Values:
         """This host's private keys."""
         if self._keys is None:
             # Imported here: an unchanged run must not pay for cryptography.
-            from secretsmith.activation.hostkeys import load_host_keys
+            from secretsmith.activation.opening.hostkeys import load_host_keys
 
             self._shield()
             self._keys = load_host_keys(self.manifest.identities, self._caller.trusted)
@@ -49,7 +49,7 @@ class Values:
     def openings(self) -> Openings:
         """What opens the sources; made, and the keys read, when first asked for."""
         if self._openings is None:
-            from secretsmith.activation.opening import Openings
+            from secretsmith.activation.opening.openings import Openings
 
             self._openings = Openings(self.manifest, self.sources, self.keys)
         return self._openings

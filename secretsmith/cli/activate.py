@@ -16,10 +16,10 @@ from secretsmith.activation.engine import Options, activate, begin, mount_only
 from secretsmith.activation.folders import failed
 from secretsmith.activation.hardening import harden_process
 from secretsmith.activation.kernel import forbid_dumps, lock_memory
+from secretsmith.activation.opening.sources import read_regular
 from secretsmith.activation.outcome import Outcome
 from secretsmith.activation.ramdisk import Memory
-from secretsmith.activation.sources import read_regular
-from secretsmith.activation.unitoptions import unit_options
+from secretsmith.activation.units.options import unit_options
 from secretsmith.cli.boundary import report as report_error
 from secretsmith.cli.render import PROGRAM, error_lines, printable
 from secretsmith.cli.streams import hold_standard_descriptors, standard_streams
@@ -104,7 +104,7 @@ def run(argv: Sequence[str], environ: Mapping[str, str]) -> tuple[ExitCode, list
         return ExitCode.OK, write_units(data, given.manifest, given.folder or "."), []
     options = replace(given.options, environ=environ)
     if given.action == "folders":
-        from secretsmith.activation.waypoints import make_waypoints
+        from secretsmith.activation.units.waypoints import make_waypoints
 
         begun = begin(data, options)
         phase = options.phase

@@ -9,9 +9,9 @@ from shlex import quote
 
 from secretsmith.activation.accounts import Caller
 from secretsmith.activation.folders import failed, read_small, remove_if_there, replace_file, safe_folder
-from secretsmith.activation.placed import load_placed
+from secretsmith.activation.places.placed import load_placed
 from secretsmith.activation.scope import surroundings
-from secretsmith.activation.unitfiles import UNIT_HEADER, UNIT_NAMES, unit_files
+from secretsmith.activation.units.files import UNIT_HEADER, UNIT_NAMES, unit_files
 from secretsmith.cli.render import PROGRAM, printable
 from secretsmith.errors import Code, RefusedInput, SecretsmithError
 from secretsmith.manifest import Manifest, Phase, Scope, parse_manifest

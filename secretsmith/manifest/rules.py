@@ -107,7 +107,6 @@ def _check_accounts(manifest: Manifest) -> None:
 
 
 def _check_entries(manifest: Manifest) -> None:
-    names = {secret.name for secret in manifest.secrets}
     for entry in manifest.entries():
         if manifest.scope is Scope.USER and entry.phase is not Phase.SERVICES:
             _refuse(Code.MANIFEST, shown(entry.name), f"scope user has no phase {entry.phase}")
@@ -121,6 +120,11 @@ def _check_entries(manifest: Manifest) -> None:
             _refuse(Code.MANIFEST, shown(secret.name), f"format {secret.format} has no keys")
         if secret.output is not Output.VALUE and secret.format in (SourceFormat.AGE, SourceFormat.BINARY):
             _refuse(Code.MANIFEST, shown(secret.name), f"format {secret.format} has one value and no output")
+    _check_placeholders(manifest)
+
+
+def _check_placeholders(manifest: Manifest) -> None:
+    names = {secret.name for secret in manifest.secrets}
     for template in manifest.templates:
         for placeholder in template.placeholders.values():
             if placeholder.secret not in names:

@@ -16,11 +16,11 @@ from keys import ecdsa_key, ed25519_key, rsa_key
 from sopsfleet import put_pgp
 from vaults import KINDS, SUFFIX, Vault, derived, fingerprint, principals, text_of
 
-from secretsmith.activation.diagnosis import no_key_at_all, nothing_opens
-from secretsmith.activation.hostkeys import load_host_keys
-from secretsmith.activation.opening import Openings
-from secretsmith.activation.readers import Readers, readers_of_source
-from secretsmith.activation.sources import Sources
+from secretsmith.activation.opening.diagnosis import no_key_at_all, nothing_opens
+from secretsmith.activation.opening.hostkeys import load_host_keys
+from secretsmith.activation.opening.openings import Openings
+from secretsmith.activation.opening.readers import Readers, readers_of_source
+from secretsmith.activation.opening.sources import Sources
 from secretsmith.documents.format import Format
 from secretsmith.errors import CannotDecrypt, Code, IntegrityFailure, SecretsmithError
 from secretsmith.manifest import SourceFormat

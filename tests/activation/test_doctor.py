@@ -13,10 +13,10 @@ from keys import ecdsa_key, ed25519_key
 from vaults import derived
 
 from secretsmith.activation.accounts import Caller
-from secretsmith.activation.doctor import examine
-from secretsmith.activation.doctorfacts import Examination, Fact
-from secretsmith.activation.doctorhost import host_facts
-from secretsmith.activation.doctorsshd import sshd_facts
+from secretsmith.activation.doctor.examination import examine
+from secretsmith.activation.doctor.facts import Examination, Fact
+from secretsmith.activation.doctor.host import host_facts
+from secretsmith.activation.doctor.sshd import sshd_facts
 from secretsmith.documents.format import Format
 from secretsmith.documents.sopsnew import new_document
 from secretsmith.errors import Code

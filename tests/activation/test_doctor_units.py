@@ -9,11 +9,11 @@ import pytest
 from doctors import off, only, prepare, told, unit
 from hosts import Host
 
-from secretsmith.activation.doctorfacts import Fact
-from secretsmith.activation.doctorunits import own_unit_facts
-from secretsmith.activation.unitfacts import UnitFacts
-from secretsmith.activation.unitfiles import ACTIVATE, IDENTITY, MOUNT, RETRY, USERS, unit_files
-from secretsmith.activation.units import Notify, UnitOptions
+from secretsmith.activation.doctor.facts import Fact
+from secretsmith.activation.doctor.units import own_unit_facts
+from secretsmith.activation.units.facts import UnitFacts
+from secretsmith.activation.units.files import ACTIVATE, IDENTITY, MOUNT, RETRY, USERS, unit_files
+from secretsmith.activation.units.telling import Notify, UnitOptions
 from secretsmith.errors import Code, SecretsmithError
 from secretsmith.findings import Finding
 from secretsmith.manifest import Manifest, Scope, parse_manifest

@@ -170,7 +170,7 @@ def test_imports_are_counted(host: Host) -> None:
 def test_the_process_is_hardened(host: Host) -> None:
     script = (
         "import os, resource, sys, json, ctypes; from secretsmith.cli import activate as door;"
-        "import secretsmith.activation.hostkeys as hostkeys; real = hostkeys.load_host_keys\n"
+        "import secretsmith.activation.opening.hostkeys as hostkeys; real = hostkeys.load_host_keys\n"
         "def look(*a):\n"
         "    print(json.dumps({'env': dict(os.environ), 'core': resource.getrlimit(resource.RLIMIT_CORE),"
         " 'umask': os.umask(0o077), 'dumpable': ctypes.CDLL(None).prctl(3, 0, 0, 0, 0)}))\n"

@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from ruamel.yaml import YAML
 from systemdreader import GENERATOR, MANAGER, read_environment_file, read_unit
 
-from secretsmith.activation.environmenttext import read_environment
-from secretsmith.activation.filters import MAX_VARIABLE, quoted, without_newline
+from secretsmith.activation.templates.environmenttext import read_environment
+from secretsmith.activation.templates.filters import MAX_VARIABLE, quoted, without_newline
 from secretsmith.documents.iniread import read_ini
 from secretsmith.documents.tree import LeafKind
 from secretsmith.documents.yamldoc import YamlCodec

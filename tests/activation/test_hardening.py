@@ -24,7 +24,7 @@ from secretsmith.activation.hardening import harden_process
 LOOK = """\
 import ctypes, json, os, resource, sys
 from secretsmith.cli import activate as door
-import secretsmith.activation.hostkeys as hostkeys, secretsmith.activation.install as install
+import secretsmith.activation.opening.hostkeys as hostkeys, secretsmith.activation.install as install
 def look(when):
     umask = os.umask(0o077)
     os.umask(umask)
@@ -216,9 +216,9 @@ def test_only_systemctl_is_executed_where_systemd_runs(tmp_path: Path) -> None:
     starting = re.compile(
         r"\bsubprocess\b|\bos\.(system|exec|spawn|popen|posix_spawn|fork)|\bpty\b|\bctypes\b.*exec"
     )
-    found = {path.name for path in source.glob("*.py") if starting.search(path.read_text())}
-    assert found == {"units.py"}
-    text = (source / "units.py").read_text()
+    found = {path.name for path in source.rglob("*.py") if starting.search(path.read_text())}
+    assert found == {"telling.py"}
+    text = (source / "units" / "telling.py").read_text()
     assert text.count("subprocess.run(") == 1
     assert text.count("Popen") == 0 and "shell=" not in text
     assert re.findall(r'f"\{folder\}/(\w+)"', text) == ["systemctl"]

@@ -17,7 +17,8 @@ import pytest
 from hosts import Host, environment, mounts_below
 from worlds import World
 
-from secretsmith.activation import acting, engine, folders, generations, places
+from secretsmith.activation import engine, folders, generations
+from secretsmith.activation.places import acting, places
 from secretsmith.activation.plan import State
 from secretsmith.errors import Code, ExitCode, SecretsmithError
 from secretsmith.manifest import Phase

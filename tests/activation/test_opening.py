@@ -16,8 +16,8 @@ from keys import ed25519_key, rsa_key
 from sopsfleet import age_secret
 from vaults import KINDS, SUFFIX, Vault, derived, text_of
 
-from secretsmith.activation import picking
-from secretsmith.activation.sources import Sources
+from secretsmith.activation.opening import picking
+from secretsmith.activation.opening.sources import Sources
 from secretsmith.crypto import agefile
 from secretsmith.documents import sopsopen
 from secretsmith.documents.format import Format
@@ -586,7 +586,7 @@ def test_digests_of_some_paths(vault: Vault) -> None:
 
 
 def test_too_much_in_all_is_said_so(vault: Vault, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("secretsmith.activation.sources.MAX_TOTAL_BYTES", 10)
+    monkeypatch.setattr("secretsmith.activation.opening.sources.MAX_TOTAL_BYTES", 10)
     sources = Sources()
     for name in ("a", "b", "c"):
         sources.read(str(vault.write(name, b"12345678"[: 8 if name != "c" else 2])))

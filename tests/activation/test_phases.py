@@ -104,7 +104,7 @@ def test_one_phase_that_cannot_be_done_leaves_the_others(three: Host) -> None:
 def test_each_source_is_read_and_opened_once_for_all_phases(
     host: Host, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from secretsmith.activation import sources
+    from secretsmith.activation.opening import sources
 
     read: list[str] = []
     real = sources.read_regular

@@ -12,7 +12,8 @@ import pytest
 from hosts import mount, unmount_below
 from sites import Site
 
-from secretsmith.activation import mounts, renames
+from secretsmith.activation import mounts
+from secretsmith.activation.places import renames
 from secretsmith.errors import Code, SecretsmithError
 from secretsmith.manifest import Method
 
@@ -150,7 +151,7 @@ def test_below_a_home_nothing_of_root_is_reached(site: Site, path: Path) -> None
 
 def test_a_copy_on_a_disk_must_be_wished(site: Site, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     disk = mounts.Mount("/", "ext4", frozenset())
-    monkeypatch.setattr("secretsmith.activation.custody.mount_of", lambda _: disk)
+    monkeypatch.setattr("secretsmith.activation.places.custody.mount_of", lambda _: disk)
     site.copy("db", path, plaintext_on_disk=False)
     error = refused(site, Code.PATH_UNSAFE)
     assert "ext4, which is no memory" in error.message
@@ -164,7 +165,7 @@ def test_for_a_copy_that_may_not_be_on_a_disk_no_folder_is_made_there(
     site: Site, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     disk = mounts.Mount("/", "ext4", frozenset())
-    monkeypatch.setattr("secretsmith.activation.custody.mount_of", lambda _: disk)
+    monkeypatch.setattr("secretsmith.activation.places.custody.mount_of", lambda _: disk)
     deep = path.parent / "one" / "two" / "db"
     site.copy("db", deep, plaintext_on_disk=False)
     assert site.forecast() == {"db": "unsafe"}
@@ -176,7 +177,7 @@ def test_a_copy_that_may_no_longer_be_there_is_said(
     site: Site, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     disk = mounts.Mount("/", "xfs", frozenset())
-    monkeypatch.setattr("secretsmith.activation.custody.mount_of", lambda _: disk)
+    monkeypatch.setattr("secretsmith.activation.places.custody.mount_of", lambda _: disk)
     site.copy("db", path)
     assert not site.run()
     site.copy("db", path, plaintext_on_disk=False)

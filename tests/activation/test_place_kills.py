@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from sites import Site
 
-from secretsmith.activation import renames
+from secretsmith.activation.places import renames
 from secretsmith.errors import SecretsmithError
 from secretsmith.manifest import Method
 

@@ -12,7 +12,7 @@ import pytest
 from hosts import IS_ROOT
 
 from secretsmith.activation.accounts import Caller
-from secretsmith.activation.placed import (
+from secretsmith.activation.places.placed import (
     Placed,
     PlacedPath,
     load_placed,
@@ -200,7 +200,7 @@ def test_phases_that_save_at_once_lose_nothing(record: Path) -> None:
 
 def test_a_record_that_somebody_holds(record: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     save(record, PLACED)
-    monkeypatch.setattr("secretsmith.activation.placed._WAIT", 0.05)
+    monkeypatch.setattr("secretsmith.activation.places.placed._WAIT", 0.05)
     holder = os.open(record.parent, os.O_RDONLY)
     try:
         fcntl.flock(holder, fcntl.LOCK_EX)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from sites import Site
 
-from secretsmith.activation.places import Places
+from secretsmith.activation.places.places import Places
 from secretsmith.errors import Code, SecretsmithError
 from secretsmith.manifest import Method
 

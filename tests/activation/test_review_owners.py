@@ -213,7 +213,7 @@ def test_where_a_copy_lies_is_asked_as_root(host: Host, monkeypatch: pytest.Monk
         asked.append(os.geteuid())
         return real(descriptor)
 
-    monkeypatch.setattr("secretsmith.activation.custody.mount_of", spy)
+    monkeypatch.setattr("secretsmith.activation.places.custody.mount_of", spy)
     host.add("db", owner="1", group="1", path=str(home / "db"), method="copy", plaintext_on_disk=True)
     host.preview()
     host.run()

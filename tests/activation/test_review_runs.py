@@ -19,7 +19,7 @@ from secretsmith.activation.accounts import Caller
 from secretsmith.activation.plan import Decision, State
 from secretsmith.activation.scope import settled, surroundings
 from secretsmith.activation.target import locked_target
-from secretsmith.activation.waypoints import make_waypoints
+from secretsmith.activation.units.waypoints import make_waypoints
 from secretsmith.errors import Code, ExitCode
 from secretsmith.manifest import Phase, Scope, parse_manifest
 

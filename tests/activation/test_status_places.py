@@ -9,8 +9,8 @@ import pytest
 from hosts import Host, mount, mounts_below
 from looks import entry, inspect, install, install_placed, install_two, off, only, states
 
-from secretsmith.activation import inspectionfolders
 from secretsmith.activation.accounts import user_name
+from secretsmith.activation.inspection import folders as inspectionfolders
 from secretsmith.activation.mounts import Mount
 from secretsmith.errors import Code
 

@@ -13,12 +13,12 @@ from hosts import ROOT, Host
 from keys import ed25519_key
 from looks import SOURCE, entry, inspect, install, install_placed, install_two, live, off, only, states, unit
 
-from secretsmith.activation import inspection
-from secretsmith.activation.inspection import inspect_host
+from secretsmith.activation.inspection import inspecting as inspection
+from secretsmith.activation.inspection.inspecting import inspect_host
 from secretsmith.activation.preview import preview
 from secretsmith.activation.state import Moment
-from secretsmith.activation.unitfacts import UnitFacts
-from secretsmith.activation.units import Notify, UnitOptions
+from secretsmith.activation.units.facts import UnitFacts
+from secretsmith.activation.units.telling import Notify, UnitOptions
 from secretsmith.errors import Code, SecretsmithError
 
 SCHEMA = ROOT / "docs/reference/schemas/host-status.schema.json"

@@ -13,7 +13,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
-from secretsmith.activation.templates import render
+from secretsmith.activation.templates.rendering import render
 from secretsmith.errors import Code, RefusedInput
 from secretsmith.manifest import Filter, ManifestTemplate, Placeholder, TemplateFormat
 from secretsmith.sensitive import Sensitive

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from secretsmith.activation.unitfiles import ACTIVATE, IDENTITY, MOUNT, RETRY, SECRET, USERS, unit_files
-from secretsmith.activation.unitquoting import argument, whole, word
+from secretsmith.activation.units.files import ACTIVATE, IDENTITY, MOUNT, RETRY, SECRET, USERS, unit_files
+from secretsmith.activation.units.quoting import argument, whole, word
 from secretsmith.errors import Code, RefusedInput
 from secretsmith.manifest import Manifest, Scope, parse_manifest
 

@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 from fakesystemctl import ACTIVE, FAILED, INACTIVE, NEVER_RAN, FakeSystemctl
 
-from secretsmith.activation import unitlists, units
-from secretsmith.activation.unitchanges import UnitChanges
-from secretsmith.activation.units import (
+from secretsmith.activation.units import lists as unitlists
+from secretsmith.activation.units import telling as units
+from secretsmith.activation.units.changes import UnitChanges
+from secretsmith.activation.units.telling import (
     Notify,
     UnitOptions,
     UnitResult,

@@ -8,7 +8,7 @@ from pathlib import Path
 from hosts import IS_ROOT, Host
 
 from secretsmith.activation.accounts import Caller
-from secretsmith.activation.waypoints import make_waypoints
+from secretsmith.activation.units.waypoints import make_waypoints
 from secretsmith.manifest import parse_manifest
 
 

@@ -140,7 +140,7 @@ def test_status_is_for_root() -> None:
 _AS_OTHER = """
 import encodings.ascii, os, sys
 import secretsmith.cli.commands.status, secretsmith.cli.arguments.host_side, secretsmith.cli.findingtext
-import secretsmith.activation.decide, secretsmith.activation.hostkeys, secretsmith.activation.opening
+import secretsmith.activation.decide, secretsmith.activation.opening.hostkeys, secretsmith.activation.opening.openings
 from secretsmith.cli.door import main
 os.setgroups([]); os.setgid(int(sys.argv[1])); os.setuid(int(sys.argv[1]))
 raise SystemExit(main(sys.argv[2:]))

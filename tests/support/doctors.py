@@ -8,10 +8,10 @@ from dataclasses import replace
 
 from hosts import IS_ROOT, Host, fingerprint
 
-from secretsmith.activation.doctorfacts import Examination, Fact
-from secretsmith.activation.unitfacts import UnitFacts
-from secretsmith.activation.unitfiles import MOUNT, RETRY
-from secretsmith.activation.units import UnitOptions
+from secretsmith.activation.doctor.facts import Examination, Fact
+from secretsmith.activation.units.facts import UnitFacts
+from secretsmith.activation.units.files import MOUNT, RETRY
+from secretsmith.activation.units.telling import UnitOptions
 from secretsmith.findings import Finding
 
 

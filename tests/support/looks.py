@@ -8,11 +8,11 @@ from pathlib import Path
 
 from hosts import IS_ROOT, Host
 
-from secretsmith.activation.inspection import inspect_host
-from secretsmith.activation.inspectionfacts import EntryFacts, HostFacts
+from secretsmith.activation.inspection.facts import EntryFacts, HostFacts
+from secretsmith.activation.inspection.inspecting import inspect_host
 from secretsmith.activation.ramdisk import Memory
 from secretsmith.activation.state import Moment
-from secretsmith.activation.unitfacts import UnitFacts
+from secretsmith.activation.units.facts import UnitFacts
 from secretsmith.errors import Code
 from secretsmith.findings import Finding
 

@@ -12,8 +12,8 @@ from hosts import IS_ROOT
 
 from secretsmith.activation.accounts import Caller, Ownership
 from secretsmith.activation.generations import InstalledFile
-from secretsmith.activation.placed import Placed, load_placed, save_placed
-from secretsmith.activation.places import Places
+from secretsmith.activation.places.placed import Placed, load_placed, save_placed
+from secretsmith.activation.places.places import Places
 from secretsmith.errors import SecretsmithError
 from secretsmith.manifest import Manifest, ManifestEntry, ManifestSecret, Method, SourceFormat
 from secretsmith.sensitive import Sensitive

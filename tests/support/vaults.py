@@ -11,9 +11,9 @@ from typing import Any
 import pyrage
 from keys import SshKey, ed25519_key
 
-from secretsmith.activation.hostkeys import HostKeys, load_host_keys
-from secretsmith.activation.opening import Openings
-from secretsmith.activation.sources import Sources
+from secretsmith.activation.opening.hostkeys import HostKeys, load_host_keys
+from secretsmith.activation.opening.openings import Openings
+from secretsmith.activation.opening.sources import Sources
 from secretsmith.crypto.publickey import parse_public_key
 from secretsmith.documents.format import Format, format_of
 from secretsmith.documents.sopsnew import new_document

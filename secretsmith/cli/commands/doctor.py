@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from secretsmith.activation.doctor import examine
-from secretsmith.activation.doctorfacts import Examination
+from secretsmith.activation.doctor.examination import examine
+from secretsmith.activation.doctor.facts import Examination
 from secretsmith.activation.kernel import forbid_dumps, lock_memory
 from secretsmith.cli.arguments.host_side import DoctorParameters
 from secretsmith.cli.hostside import findings_as_json, manifest_path, print_findings

@@ -6,10 +6,10 @@ import os
 from dataclasses import asdict
 
 from secretsmith.activation.engine import Options
-from secretsmith.activation.inspection import inspect_host
-from secretsmith.activation.inspectionfacts import EntryFacts, Filesystem, HostFacts, PhaseFacts
+from secretsmith.activation.inspection.facts import EntryFacts, Filesystem, HostFacts, PhaseFacts
+from secretsmith.activation.inspection.inspecting import inspect_host
 from secretsmith.activation.kernel import forbid_dumps, lock_memory
-from secretsmith.activation.units import unit_options
+from secretsmith.activation.units.telling import unit_options
 from secretsmith.cli.activate import read_manifest
 from secretsmith.cli.arguments.host_side import StatusParameters
 from secretsmith.cli.hostside import findings_as_json, manifest_path, print_findings, status_path

@@ -14,7 +14,7 @@ from hosts import IS_ROOT, Host, mounts_below
 from worlds import OPTIONS, World, add_template, copied, everything
 
 from secretsmith.activation.engine import activate
-from secretsmith.activation.opening import Openings
+from secretsmith.activation.opening.openings import Openings
 from secretsmith.activation.ramdisk import Memory
 from secretsmith.errors import Code, ExitCode, RefusedInput, SecretsmithError
 from secretsmith.manifest import ManifestSecret

@@ -17,11 +17,12 @@ import pytest
 from hosts import IS_ROOT, Host, environment
 from worlds import OPTIONS, World, everything, tree
 
-from secretsmith.activation import engine, units
+from secretsmith.activation import engine
 from secretsmith.activation.generations import LiveLink
 from secretsmith.activation.state import Moment
-from secretsmith.activation.unitchanges import UnitChanges
-from secretsmith.activation.units import UnitOptions, UnitResult
+from secretsmith.activation.units import telling as units
+from secretsmith.activation.units.changes import UnitChanges
+from secretsmith.activation.units.telling import UnitOptions, UnitResult
 from secretsmith.errors import ExitCode
 
 pytestmark = pytest.mark.usefixtures("open_descriptors")

@@ -18,8 +18,9 @@ import pytest
 from hosts import IS_ROOT, Host, environment, mount, mounts_below, unmount_below
 from worlds import OPTIONS, add_template, copied
 
-from secretsmith.activation import copies, folders
+from secretsmith.activation import folders
 from secretsmith.activation.kernel import MS_NODEV, MS_NOEXEC, MS_NOSUID
+from secretsmith.activation.places import copies
 from secretsmith.activation.ramdisk import Memory
 from secretsmith.activation.report import Report
 from secretsmith.errors import Code, ExitCode, RefusedInput, SecretsmithError

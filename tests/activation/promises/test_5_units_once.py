@@ -15,12 +15,12 @@ from hosts import IS_ROOT, Host
 from keys import ed25519_key
 from worlds import add_template, copied
 
-from secretsmith.activation import units
 from secretsmith.activation.generations import LiveLink
-from secretsmith.activation.places import Places
+from secretsmith.activation.places.places import Places
 from secretsmith.activation.ramdisk import Memory
 from secretsmith.activation.report import Report
-from secretsmith.activation.units import Notify, UnitOptions, UnitResult
+from secretsmith.activation.units import telling as units
+from secretsmith.activation.units.telling import Notify, UnitOptions, UnitResult
 from secretsmith.errors import Code, ExitCode, SecretsmithError
 from secretsmith.manifest import Phase
 

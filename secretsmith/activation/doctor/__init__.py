@@ -1,0 +1,1 @@
+"""``secretsmith doctor``: the machine around the secrets."""

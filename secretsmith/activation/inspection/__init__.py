@@ -1,0 +1,1 @@
+"""``secretsmith status``: what is on the host against what should be."""

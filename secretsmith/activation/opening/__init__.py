@@ -1,0 +1,1 @@
+"""Encrypted sources to values, and why they do not open."""

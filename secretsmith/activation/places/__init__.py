@@ -1,0 +1,1 @@
+"""Custom paths: links and copies where programs look for them."""

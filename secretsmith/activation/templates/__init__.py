@@ -1,0 +1,1 @@
+"""Templates: texts with values in them, made and checked."""

@@ -1,0 +1,1 @@
+"""systemd units: telling them of changes, and the units that run activation."""
