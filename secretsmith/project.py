@@ -26,6 +26,7 @@ from secretsmith.store.atomic import read_file
 from secretsmith.store.clone import state_dir
 from secretsmith.store.index import StatIndex
 from secretsmith.store.journal import records_exist
+from secretsmith.store.limits import MAX_LOCK_BYTES, MAX_REGISTRY_BYTES, MAX_SECRET_BYTES
 from secretsmith.store.lockfile import repository_lock
 from secretsmith.store.recovery import sweep
 from secretsmith.store.registration import register_new, remember_new
@@ -34,9 +35,6 @@ from secretsmith.store.walk import list_secret_files
 
 _CACHES: Final = ("index", "accepted", "ring", "today")
 REGISTRY_NAME: Final = "secretsmith.toml"
-MAX_REGISTRY_BYTES: Final = 16 * 1024 * 1024
-MAX_LOCK_BYTES: Final = 64 * 1024 * 1024
-MAX_SECRET_BYTES: Final = 64 * 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -317,6 +315,9 @@ def resumed(project: Project) -> Project:
 
 
 __all__ = [
+    "MAX_LOCK_BYTES",
+    "MAX_REGISTRY_BYTES",
+    "MAX_SECRET_BYTES",
     "REGISTRY_NAME",
     "Project",
     "WriteSession",

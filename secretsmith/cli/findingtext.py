@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import shlex
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from secretsmith.findings import Finding
+from secretsmith.findings import Finding, Severity
 
-_ORDER = ("error", "warning", "info")
+_ORDER: tuple[Severity, ...] = ("error", "warning", "info")
 _TOGETHER = 4  # files of which the same is said; fewer are told one by one
 _NAMED = 10
 _BASIS = {"file": "by the file", "lock": "by the lock", "assumed": "assumed"}
@@ -30,6 +31,31 @@ def finding_lines(findings: Sequence[Finding], *, width: int | None = None) -> I
                     yield from _one(finding, width)
             else:
                 yield from _many(group, width)
+
+
+def finding_members(finding: Finding) -> dict[str, str | int]:
+    """Return a finding as the schemas of the checks have it."""
+    return {
+        "code": finding.code,
+        "severity": finding.severity,
+        "path": finding.path,
+        "line": finding.line,
+        "message": finding.message,
+        "hint": finding.hint,
+        "basis": finding.basis,
+    }
+
+
+def finding_summary(findings: Sequence[Finding]) -> str:
+    """Return "2 errors, 1 warning, 3 info", or "nothing found"."""
+    counted = Counter(finding.severity for finding in findings)
+    if not counted:
+        return "nothing found"
+    return ", ".join(
+        f"{counted[severity]} {severity}{'s' if counted[severity] > 1 and severity != 'info' else ''}"
+        for severity in _ORDER
+        if counted[severity]
+    )
 
 
 def _likeness(finding: Finding) -> tuple[str, ...]:
@@ -83,4 +109,4 @@ def _wrapped(text: str, width: int | None) -> list[str]:
     )
 
 
-__all__ = ["finding_lines"]
+__all__ = ["finding_lines", "finding_members", "finding_summary"]

@@ -232,6 +232,12 @@ COMMANDS = (
         "Make a host's manifest.",
     ),
     Command(
+        ("build", "check"),
+        "repository:BuildCheckParameters",
+        "buildcheck:run",
+        "Look for what would keep a host from the secrets of its manifest; needs no key and no repository.",
+    ),
+    Command(
         ("export", "sops"),
         "files:ExportSopsParameters",
         "export:sops",

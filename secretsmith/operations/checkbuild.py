@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from secretsmith.documents.format import Format, format_of
@@ -13,9 +13,8 @@ from secretsmith.documents.tree import parse_tree_path
 from secretsmith.errors import Code, SecretsmithError
 from secretsmith.findings import Finding
 from secretsmith.operations.buildexport import Exported, export_build, last_export
+from secretsmith.operations.narrowing import narrowing
 from secretsmith.operations.readers import wanted_by
-from secretsmith.policy.resolve import Wanted
-from secretsmith.policy.rules import compile_pattern
 from secretsmith.project import REGISTRY_NAME, Project
 from secretsmith.store.paths import relative
 
@@ -157,20 +156,8 @@ def _undeclared(project: Project, hosts: Iterable[Exported], files: Sequence[str
             message = f"{who} may read it and {does} not declare it"
             case = (idle, *(rule.line for rule in wanted.rules))
             if case not in known:
-                known[case] = _narrow(wanted, idle, declared)
+                known[case] = narrowing(wanted, idle, declared)
             yield Finding(Code.UNDECLARED, "info", path, message, known[case])
-
-
-def _narrow(wanted: Wanted, idle: Sequence[str], declared: Mapping[str, set[str]]) -> str:
-    """Say how to take the hosts off: the command, if one rule alone lets them read and is about nothing that they need."""
-    reasons = {reason for name in idle for reason in wanted.why[name]}
-    for rule in wanted.rules:
-        matcher = compile_pattern(rule.pattern)
-        useful = any(matcher.matches(file) for name in idle for file in declared[name])
-        if reasons == {f"rule {rule.pattern}"} and not useful:
-            return f"secretsmith revoke {shlex.quote(rule.pattern)} --from {','.join(idle)}"
-    places = ", ".join(f"{rule.pattern} ({REGISTRY_NAME}:{rule.line})" for rule in wanted.rules)
-    return f"if that is meant, leave it; else narrow the rule {places}"
 
 
 def _placed(project: Project, finding: Finding) -> Finding:

@@ -54,13 +54,26 @@ class BuildManifestParameters:
 
 
 @parameters
+class BuildCheckParameters:
+    """``secretsmith build check``."""
+
+    manifest: str = option("--manifest", "FILE", "The host's manifest, as the build made it.")
+    registry: str = option("--registry", "FILE", "The registry, secretsmith.toml.")
+    lock: str | None = option(
+        "--lock",
+        "FILE",
+        "The lock, secretsmith.lock; without it nothing is known of anonymous recipients.",
+        default=None,
+    )
+    json: bool = flag("--json", _JSON.format("build-check"), default=False)
+
+
+@parameters
 class ActivateParameters:
     """``secretsmith activate MANIFEST``."""
 
     manifest: str = argument("MANIFEST", "The manifest (docs/reference/manifest.md).")
-    dry_run: bool = flag(
-        "--dry-run", "Say what would happen; nothing is written, mounted or locked.", default=False
-    )
+    dry_run: bool = flag("--dry-run", "Say what would happen; nothing is written or mounted.", default=False)
     phase: str | None = option(
         "--phase", "PHASE", "users, services or initrd alone; default: all.", default=None
     )
@@ -95,6 +108,7 @@ class DemoParameters:
 
 __all__ = [
     "ActivateParameters",
+    "BuildCheckParameters",
     "BuildHostsParameters",
     "BuildManifestParameters",
     "DemoParameters",

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
 from collections.abc import Sequence
 
 from secretsmith.cli.arguments.readers import CheckParameters
+from secretsmith.cli.findingtext import finding_lines, finding_members, finding_summary
 from secretsmith.cli.places import located
 from secretsmith.cli.session import Session
 from secretsmith.errors import Code, ExitCode, RefusedInput, SecretsmithError
@@ -30,7 +30,7 @@ def run(session: Session, given: CheckParameters) -> ExitCode:
     findings = check(project, paths, deep=given.deep, build=given.build)
     _print(session, form, findings, folder_in_git(project) if form in ("sarif", "github") else "")
     if form == "text":
-        session.note(_summary(findings))
+        session.note(finding_summary(findings))
     found = any(finding.severity in _ATTENTION for finding in findings)
     return ExitCode.FINDINGS if found else ExitCode.OK
 
@@ -48,7 +48,7 @@ def _format(given: CheckParameters) -> str:
 def _print(session: Session, form: str, findings: Sequence[Finding], folder: str) -> None:
     # Each format's module is for itself: a check in a hook must not pay for what it does not print.
     if form == "json":
-        session.json({"findings": [_as_json(finding) for finding in findings]})
+        session.json({"findings": [finding_members(finding) for finding in findings]})
     elif form == "sarif":
         from secretsmith.cli.sarif import sarif_log
 
@@ -59,22 +59,8 @@ def _print(session: Session, form: str, findings: Sequence[Finding], folder: str
         for finding in findings:
             session.line(workflow_command(finding, folder))
     else:
-        from secretsmith.cli.findingtext import finding_lines
-
         for text in finding_lines(findings, width=_width(session)):
             session.line(text)
-
-
-def _as_json(finding: Finding) -> dict[str, str | int]:
-    return {
-        "code": finding.code,
-        "severity": finding.severity,
-        "path": finding.path,
-        "line": finding.line,
-        "message": finding.message,
-        "hint": finding.hint,
-        "basis": finding.basis,
-    }
 
 
 def _refused(error: SecretsmithError) -> Finding:
@@ -93,17 +79,6 @@ def _width(session: Session) -> int | None:
         return os.get_terminal_size(session.stdout.fileno()).columns or None
     except OSError:
         return None
-
-
-def _summary(findings: Sequence[Finding]) -> str:
-    counted = Counter(finding.severity for finding in findings)
-    if not counted:
-        return "nothing found"
-    return ", ".join(
-        f"{counted[severity]} {severity}{'s' if counted[severity] > 1 and severity != 'info' else ''}"
-        for severity in ("error", "warning", "info")
-        if counted[severity]
-    )
 
 
 __all__ = ["run"]
