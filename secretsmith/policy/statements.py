@@ -181,6 +181,11 @@ def _array_ends(text: str, array: int) -> tuple[tuple[int, int] | None, int | No
     return last, comma, len(text)
 
 
+def array_end(text: str, array: int) -> int:
+    """Return the offset behind the bracket that closes the array which begins at the offset ``array``."""
+    return _array_ends(text, array)[2] + 1
+
+
 def newline_of(text: str) -> str:
     """Return the line end that the text uses."""
     return "\r\n" if "\r\n" in text else "\n"
@@ -246,6 +251,7 @@ __all__ = [
     "KeyPath",
     "Statement",
     "append_elements",
+    "array_end",
     "dotted",
     "indent_of",
     "insert_block",

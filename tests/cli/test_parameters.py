@@ -179,7 +179,7 @@ def test_directory_comes_before_the_command(directory: str) -> None:
         ["ls", "-C", "x"], ["ls", "--help"], ["ls", "-h"], ["ls", "--jso"], ["ls", "--json=1"], ["ls", "--json", "--json"],
         ["show"], ["show", "a", "b", "c"], ["set", "a", "--to"], ["set", "a", "--to", "--trim"], ["set", "a", "--to="],
         ["set", "a", "--to=b,,c"], ["rekey", "--form", "other"], ["mv", "a", "b", "--rekey", "--no-rekey"],
-        ["host"], ["host", "nope"], ["nope"], ["--", "ls"], ["grant", "a"], ["grant", "--to", "b"], ["HOST", "list"],
+        ["host"], ["host", "nope"], ["nope"], ["--", "ls"], ["revoke", "a"], ["revoke", "--from", "b"], ["HOST", "list"],
     ],
 )  # fmt: skip
 def test_light_door_leaves_all_else_to_typer(argv: list[str]) -> None:
@@ -194,7 +194,7 @@ def test_light_door_leaves_all_else_to_typer(argv: list[str]) -> None:
         (["ls", "--jsn"], "no such option"),
         (["set", "a", "--to=b,,c"], "--to was given an empty value"),
         (["rekey", "--form", "other"], "--form is one of native, derived"),
-        (["grant", "p"], "missing option '--to'"),
+        (["revoke", "p"], "missing option '--from'"),
         (["show", "a", "b", "c"], "unexpected extra argument"),
         (["debt", "nope"], "no such command 'nope'"),
         (["debt", "--json", "clear", "a", "--because", "b"], "debt has options of its own"),
@@ -228,9 +228,9 @@ def test_build_refuses_a_choice_without_echoing_it() -> None:
 
 
 def test_build_refuses_what_is_missing() -> None:
-    grant = BY_NAME["grant"].parameters
-    with pytest.raises(RefusedInput, match="--to is missing"):
-        build(grant, described(grant), {"patterns": ["p"]})
+    revoke = BY_NAME["revoke"].parameters
+    with pytest.raises(RefusedInput, match="--from is missing"):
+        build(revoke, described(revoke), {"patterns": ["p"]})
 
 
 def test_typer_is_used_by_its_public_interface_only() -> None:

@@ -14,11 +14,25 @@ _PATHS = "Files or folders; without any, all secrets."
 
 @parameters
 class GrantParameters:
-    """``secretsmith grant PATTERN… --to WHO[,WHO]``."""
+    """``secretsmith grant PATTERN… --to WHO[,WHO]``, or ``secretsmith grant --from-build``."""
 
-    patterns: tuple[str, ...] = many("PATTERN", _PATTERN)
+    patterns: tuple[str, ...] = many("PATTERN", _PATTERN, default=())
     to: tuple[str, ...] = options(
-        "--to", "WHO[,WHO]", "Users, hosts or @groups; may be repeated.", separator=","
+        "--to", "WHO[,WHO]", "Users, hosts or @groups; may be repeated.", separator=",", default=()
+    )
+    from_build: bool = flag(
+        "--from-build",
+        "Instead: ask the builders, and let each host read what it declares. Changes the rules marked"
+        ' from = "build" alone.',
+        default=False,
+    )
+    plan: bool = flag(
+        "--plan",
+        "With --from-build: only say what would become of the rules; exit 3 when there is something to do.",
+        default=False,
+    )
+    yes: bool = flag(
+        "--yes", "With --from-build: do not ask about hosts that no builder knows any more.", default=False
     )
     rekey: bool | None = switch("--rekey", _REKEY, default=None)
     accept: tuple[str, ...] = options("--accept", "SHA256:…|all", _ACCEPT, default=())
