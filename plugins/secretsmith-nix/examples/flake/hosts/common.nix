@@ -1,0 +1,6 @@
+{
+  secretsmith.secrets.root-password = {
+    file = ../secrets/root-password.age;
+    neededForUsers = true;
+  };
+}

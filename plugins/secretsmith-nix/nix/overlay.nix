@@ -1,0 +1,2 @@
+# pkgs.secretsmith, the programs secretsmith and secretsmith-activate.
+final: _: { secretsmith = final.callPackage ../package.nix { }; }
