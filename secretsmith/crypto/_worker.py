@@ -184,11 +184,22 @@ def _confine(kept: int, settings: PluginSettings) -> None:
         resource.RLIMIT_CPU, (parameters.PLUGIN_CPU_SECONDS, parameters.PLUGIN_CPU_SECONDS + 1)
     )
     soft = resource.getrlimit(resource.RLIMIT_DATA)[1]
-    memory = parameters.PLUGIN_MEMORY
+    # On top of what we hold ourselves: this process is a copy of one that may have read much.
+    memory = parameters.PLUGIN_MEMORY + _data_size()
     if soft == resource.RLIM_INFINITY or soft > memory:
         resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def _data_size() -> int:
+    """Return what counts against RLIMIT_DATA now, in bytes."""
+    descriptor = os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        pages = os.read(descriptor, 4096).split()[5]  # proc(5): data + stack
+    finally:
+        os.close(descriptor)
+    return int(pages) * resource.getpagesize()
 
 
 def _serve(channel: Channel, plugin: str, interaction: Interaction, seconds: float) -> bytes:
