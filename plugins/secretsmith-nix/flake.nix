@@ -6,6 +6,8 @@
     { self }:
     {
       nixosModules.default = import ./nix/nixos.nix;
+      # age.secrets and sops.secrets, beside the default module
+      nixosModules.compat = import ./nix/compat.nix;
       homeManagerModules.default = import ./nix/home-manager.nix;
       overlays.default = import ./nix/overlay.nix;
       lib = import ./nix/lib.nix;

@@ -88,7 +88,7 @@ def test_the_plugin_s_own_flake_has_its_outputs(nix: Nix, upstream: Path) -> Non
     shown = nix.done("nix", "flake", "show", "--json", f"git+file://{upstream}?dir=plugins/secretsmith-nix")
     tree = json.loads(shown[shown.index("{") :])
     assert set(tree) == {"nixosModules", "homeManagerModules", "overlays", "lib"}
-    assert "default" in tree["nixosModules"]
+    assert set(tree["nixosModules"]) == {"compat", "default"}
     nix.done("nix", "flake", "check", f"git+file://{upstream}?dir=plugins/secretsmith-nix")
 
 
