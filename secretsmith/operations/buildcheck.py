@@ -15,7 +15,7 @@ from secretsmith.errors import Code, SecretsmithError
 from secretsmith.findings import Finding
 from secretsmith.manifest import MAX_MANIFEST_BYTES, Manifest, ManifestTemplate, Scope, parse_manifest
 from secretsmith.operations.buildopening import Proof, judge_opening
-from secretsmith.operations.buildsources import Source, read_sources
+from secretsmith.operations.buildsources import Source, named_paths, read_sources
 from secretsmith.operations.buildsubject import Subject, find_subject
 from secretsmith.operations.narrowing import narrowing
 from secretsmith.policy.lock import LOCK_NAME, Lock, LockEntry, parse_lock
@@ -89,10 +89,10 @@ class _Check:
         for source, secrets in read_sources(self._manifest.host, self._manifest.secrets, paths):
             count += 1
             self._found += source.findings
-            places = dict.fromkeys(secret.id for secret in secrets if secret.id != secret.name)
+            places = named_paths(secrets)
             declared.update(places or (source.path,))
             if self._subject is not None:
-                self._found += self._of_source(self._subject, source, tuple(places))
+                self._found += self._of_source(self._subject, source, places)
         if self._subject is not None and self._subject.is_host and self._manifest.scope is Scope.SYSTEM:
             self._found += self._undeclared(self._subject, declared)
         self._found += self._of_templates()
@@ -103,9 +103,9 @@ class _Check:
         for path in places or (source.path,):
             refusal = self._not_granted(subject, path, known=source.known)
             if refusal is not None:
-                granted = False
+                granted = granted and refusal.severity != "error"
                 yield refusal
-        # Who may not read it needs no rekey to be told of: that is what the grant ends with.
+        # Who may not read it needs no rekey to be told of: that is what the grant ends with. Where rules say nothing, the file does.
         if source.evidence is None or not granted:
             return
         entry = self._entry(source)
@@ -137,8 +137,8 @@ class _Check:
                 Code.ASSUMED,
                 "info",
                 path,
-                f"the manifest gives no id, so whether a rule lets {subject.name} read it cannot be told",
-                'say in the manifest which file of the repository it is: "id": "secrets/…"',
+                f"the manifest names no file of the repository here, so whether a rule lets {subject.name} read it cannot be told",
+                'if it is one, say so in the manifest: "id": "secrets/…"',
             )
         message = f"{subject.name} declares {path}, which no rule lets it read"
         hint = f"secretsmith grant {shlex.quote(path)} --to {subject.name}"

@@ -36,8 +36,17 @@ class KeysOfDocument:
             for index, leaf in enumerate(file.document.leaves)
             if is_list_comment(leaf)
         }
-        self._root: Node = next(iter(document_trees(file.document, hidden)), Map())
+        trees = tuple(document_trees(file.document, hidden))
+        self._root: Node = next(iter(trees), Map())
+        self._documents = len(trees)
         self._below: dict[int, Mapping[str, Node]] = {}
+
+    def trouble_as_json(self) -> Trouble | None:
+        """Return what is wrong with all of the document as JSON, None for nothing."""
+        if self._documents < 2:
+            return None
+        why = f"which is a stream of {self._documents} documents, and JSON holds one"
+        return Trouble(Code.YAML_SHAPE, why, 'leave out output, or declare output = "yaml"')
 
     def trouble(self, key: str, *, whole: bool) -> Trouble | None:
         """Return what is wrong with a slash path, None for nothing; ``whole`` allows a mapping or list."""

@@ -61,10 +61,16 @@ def read_sources(
         yield _read(host, place, form, declared, paths), tuple(declared)
 
 
+def named_paths(secrets: Iterable[ManifestSecret]) -> tuple[str, ...]:
+    """Return what ``secrets`` say that their file is called in the repository; one outside of it has an absolute path as id."""
+    ids = (secret.id for secret in secrets if secret.id != secret.name and not secret.id.startswith("/"))
+    return tuple(dict.fromkeys(ids))
+
+
 def _read(
     host: str, place: str, form: Format, declared: list[ManifestSecret], paths: Mapping[str, str]
 ) -> Source:
-    named = next((secret.id for secret in declared if secret.id != secret.name), None)
+    named = next(iter(named_paths(declared)), None)
     try:
         data = read_file(Path(place), MAX_SECRET_BYTES)
     except SecretsmithError as error:
@@ -192,20 +198,19 @@ def _in_clear(path: str, file: SopsFile) -> Iterator[Finding]:
 
 
 def _keys(path: str, host: str, file: SopsFile, declared: list[ManifestSecret]) -> Iterator[Finding]:
-    """Find keys that are declared and not there, and such as are not one value."""
+    """Find keys that are declared and not there, and what cannot be written as it is declared."""
     keys = KeysOfDocument(file)
-    told: set[tuple[str, bool]] = set()
+    told: set[tuple[str | None, bool]] = set()
     for secret in declared:
         whole = secret.output is not Output.VALUE
-        if secret.key is None or (secret.key, whole) in told:
+        if (secret.key is None and secret.output is not Output.JSON) or (secret.key, whole) in told:
             continue
         told.add((secret.key, whole))
-        trouble = keys.trouble(secret.key, whole=whole)
+        trouble = keys.trouble_as_json() if secret.key is None else keys.trouble(secret.key, whole=whole)
         if trouble is not None:
-            hint = trouble.hint or f"secretsmith set {shlex.quote(path)} {shlex.quote(secret.key)}"
-            yield Finding(
-                trouble.code, "error", path, f"{host} declares {secret.key} of {path}, {trouble.why}", hint
-            )
+            hint = trouble.hint or f"secretsmith set {shlex.quote(path)} {shlex.quote(secret.key or '')}"
+            what = path if secret.key is None else f"{secret.key} of {path}"
+            yield Finding(trouble.code, "error", path, f"{host} declares {what}, {trouble.why}", hint)
 
 
-__all__ = ["Source", "read_sources"]
+__all__ = ["Source", "named_paths", "read_sources"]

@@ -356,6 +356,16 @@ class TestFiles:
         build.declare(APP, key="mail", output="json")
         assert build.found() == []
 
+    @pytest.mark.parametrize(("output", "codes"), [("value", []), ("yaml", []), ("json", [Code.YAML_SHAPE])])
+    def test_a_stream_of_documents(
+        self, build: Build, monkeypatch: pytest.MonkeyPatch, output: str, codes: list[Code]
+    ) -> None:
+        """As activation has it: JSON holds one document, and a part would look like all of them."""
+        monkeypatch.setitem(sopsfleet.CLEAR, ".yaml", b"a: hunter2\n---\nb: hunter3\n")
+        sopsfleet.put(build.fleet, APP, [["alice", "web1", "web2"]])
+        build.declare(APP, output=output)
+        assert [finding.code for finding in build.found()] == codes
+
     def test_a_file_is_read_once_for_all_its_secrets(
         self, build: Build, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -402,7 +412,23 @@ class TestRules:
         build.declare(DB, id=None)
         finding = build.only()
         assert (finding.code, finding.severity) == (Code.ASSUMED, "info")
-        assert "gives no id" in finding.message
+        assert "names no file of the repository" in finding.message
+
+    def test_a_file_without_a_place_has_to_open_all_the_same(self, build: Build) -> None:
+        build.native(DB, "alice", "web2")
+        build.declare(DB, id=None)
+        assert [(finding.code, finding.severity) for finding in build.found()] == [
+            (Code.ASSUMED, "info"),
+            (Code.DRIFT, "error"),
+        ]
+
+    def test_an_absolute_id_is_no_file_that_rules_are_about(self, build: Build) -> None:
+        """A secret that comes with somebody else's module; only whether it opens can be told."""
+        build.native("elsewhere/db.age", "web1")
+        build.declare("elsewhere/db.age", id="/store/source/secrets/db/root.age")
+        finding = build.only()
+        assert (finding.code, finding.severity) == (Code.ASSUMED, "info")
+        assert build.report().proofs == {"file": 1}
 
     def test_rules_that_contradict_each_other(self, build: Build) -> None:
         build.native(DB, "alice", "web1", "web2")

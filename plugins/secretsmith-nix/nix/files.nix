@@ -70,14 +70,17 @@ in
       # A path that exists where this is evaluated, not on the host alone.
       isHere = isPath given || inRoot || inStore != null;
       exists = isBuilt || pathExists path;
-      # The path in the repository. For a file of another store object: without the digest, which changes all the time.
+      # The path in the repository. A file outside of it must not pass for the one that has the same path inside: then an input
+      # of the flake could name any file of the repository. Its digest is left out, since that changes all the time.
       id =
         if inRoot then
           without "${folder}/" text
-        else if inStore != null then
-          (if elemAt inStore 2 == null then elemAt inStore 0 else elemAt inStore 2)
+        else if inStore == null then
+          text
+        else if folder != null then
+          "${storeDir}/${elemAt inStore 0}${if elemAt inStore 1 == null then "" else elemAt inStore 1}"
         else
-          text;
+          (if elemAt inStore 2 == null then elemAt inStore 0 else elemAt inStore 2);
       # On the host: one store object for each file, so that a host gets no other file of the repository.
       source =
         if isBuilt then

@@ -74,7 +74,8 @@ rec {
 
   # Returns, all of it lazily:
   #   manifest      the manifest; throws all problems at once
-  #   manifestAt R  the same for files that lie below the folder R of the host, which need no Nix store
+  #   manifestAt R  the same for files that lie below the folder R of the host, which need no Nix store; those outside of the
+  #                 repository stay where they are
   #   problems      what is wrong, one text each
   #   declaration   what the host wants, without a look at any file: for `secretsmith build`
   #   secrets, templates   completed, by their attribute names, with .path and .placeholder
@@ -268,6 +269,7 @@ rec {
         inherit
           host
           scope
+          directory
           identityTypes
           identityOption
           root
@@ -291,7 +293,11 @@ rec {
     {
       inherit problems;
       manifest = checked (unchecked (located: sources.${located.text}));
-      manifestAt = folder: checked (unchecked (located: "${folder}/${located.id}"));
+      manifestAt =
+        folder:
+        checked (
+          unchecked (located: if files.startsWith "/" located.id then located.text else "${folder}/${located.id}")
+        );
       placeholder = tokens;
       secrets = completed;
       templates = completedTemplates;

@@ -41,7 +41,10 @@ let
     && filter (part: part == "." || part == "..") (split "/" name) == [ ]
     && length (split "/" name) <= 15
     && stringLength name <= 255;
-  isAbsolute = path: match "(\\$XDG_RUNTIME_DIR|\\$HOME)?(/[^/]+)+" path != null;
+  isAbsolute =
+    path:
+    match "(\\$XDG_RUNTIME_DIR|\\$HOME)?(/[^/[:cntrl:]]+)+" path != null
+    && filter (part: part == "." || part == "..") (split "/" path) == [ ];
   unsafe = [ files.storeDir "/proc" "/sys" "/dev" ];
 
   say = condition: text: if condition then [ text ] else [ ];
@@ -50,6 +53,7 @@ in
 {
   host,
   scope,
+  directory,
   places,
   identities,
   identityTypes,
@@ -68,6 +72,10 @@ let
       "secretsmith.host: \"${host}\" is no name of a host: 1 to 63 letters, digits, '.', '_' or '-'; "
       + "set it to the host's name in secretsmith.toml"
     )
+    ++ say (!isAbsolute directory)
+      "secretsmith.directory: \"${directory}\" is no absolute path without . and .., such as \"${
+        if scope == "user" then "$XDG_RUNTIME_DIR" else "/run"
+      }/secrets\""
     ++ say (entries != [ ] && identities == [ ]) (
       "secretsmith.identityPaths is empty, so nothing can be decrypted: ${
         if scope == "user" then
@@ -94,7 +102,7 @@ let
         "${identityOption}: ${path} is ${if kind == "rsa" then "an RSA" else "a ${kind}"} key, and only ed25519 keys of a host open secrets: give the ed25519 key, \"/etc/ssh/ssh_host_ed25519_key\" as a rule"
       ]
     else
-      say (!isAbsolute path) "${identityOption}: \"${path}\" is no absolute path";
+      say (!isAbsolute path) "${identityOption}: \"${path}\" is no absolute path without . and ..";
 
   ofEntry =
     entry:
@@ -132,7 +140,7 @@ let
       if entry.customPath == null then
         [ ]
       else
-        say (!isAbsolute entry.customPath) "${at entry "path"}: \"${entry.customPath}\" is no absolute path"
+        say (!isAbsolute entry.customPath) "${at entry "path"}: \"${entry.customPath}\" is no absolute path without . and .."
         ++ concatMap (
           folder: say (isBelow entry.customPath folder) "${at entry "path"}: nothing can be put below ${folder}"
         ) unsafe

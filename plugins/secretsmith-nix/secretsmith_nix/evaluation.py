@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 from secretsmith.errors import Code, NotFound, RefusedInput
@@ -32,7 +34,11 @@ _FLAKE_OPTIONS: Final[Mapping[str, str]] = {
     "warn-dirty": "false",
 }
 # Pinned inputs that were fetched before may be used; the variables below keep the others from being fetched now.
-_FILE_OPTIONS: Final[Mapping[str, str]] = {"restrict-eval": "true", "allowed-uris": "https:// http:// git+"}
+_FILE_OPTIONS: Final[Mapping[str, str]] = {
+    "restrict-eval": "true",
+    "allowed-uris": "https:// http:// git+",
+    "download-attempts": "1",
+}
 _NO_NETWORK: Final[Mapping[str, str]] = {
     **dict.fromkeys(("http_proxy", "https_proxy", "all_proxy"), "http://127.0.0.1:9"),
     "no_proxy": "",
@@ -59,7 +65,10 @@ def ask(
     """
     asked = asking(hosts, folder)
     if not layout.is_flake:
-        done = _run(context, _file_command(context.root, of_file(asked, str(context.root / layout.entry))))
+        # Under restriction Nix allows what it was given and not where links in it lead: the ends of them, then.
+        root = context.root.resolve()
+        environ = {name: _resolved(text) for name, text in context.environ.items() if name == "NIX_PATH"}
+        done = _run(context, _file_command(root, of_file(asked, str(root / layout.entry))), environ)
         return _answer(context, layout, done)
     for output in _FLAKE_OUTPUTS:
         done = _run(context, _flake_command(output, asked))
@@ -91,9 +100,22 @@ def _options(options: Mapping[str, str]) -> Iterable[str]:
     return [word for name, value in options.items() for word in ("--option", name, value)]
 
 
-def _run(context: PluginContext, command: Sequence[str]) -> Completed:
+def _resolved(search_path: str) -> str:
+    """Return a NIX_PATH without links: a channel is one, into the store. What is not there, such as parts of URLs, stays."""
+    entries = []
+    for entry in search_path.split(":"):
+        name, path = entry.split("=", 1) if "=" in entry else ("", entry)
+        end = os.path.realpath(path)
+        is_fit = path.startswith("/") and os.path.exists(end) and ":" not in end
+        entries.append((f"{name}={end}" if name else end) if is_fit else entry)
+    return ":".join(entries)
+
+
+def _run(
+    context: PluginContext, command: Sequence[str], environ: Mapping[str, str] = MappingProxyType({})
+) -> Completed:
     try:
-        return context.run(command, timeout=_HOURS, environ=_NO_NETWORK)
+        return context.run(command, timeout=_HOURS, environ={**_NO_NETWORK, **environ})
     except NotFound:
         raise NotFound(
             Code.NOT_FOUND,
@@ -143,7 +165,7 @@ def _place(root: Path, text: str, which: int) -> str | None:
     """Return FILE:LINE of the first (0) or last (-1) place in ``text`` that lies in the repository."""
     found = []
     for match in _PLACE.finditer(text):
-        path = _STORE_ROOT.sub("", match[1]).removeprefix(f"{root}/")
+        path = _STORE_ROOT.sub("", match[1]).removeprefix(f"{root.resolve()}/")
         # The flake may lie in a folder of the store object.
         parts = path.split("/")
         tails = ("/".join(parts[start:]) for start in range(len(parts)))

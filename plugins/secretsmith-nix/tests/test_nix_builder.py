@@ -19,6 +19,7 @@ from nixstores import PLUGIN, Nix
 from secretsmith.errors import Code, NotFound, RefusedInput
 from secretsmith.operations.buildexport import export_build, last_export
 from secretsmith.operations.grantbuild import grant_from_build, plan_build_grants
+from secretsmith.operations.plugincontext import RepositoryContext
 from secretsmith.plugin.api import PluginContext, SecretDeclaration, Traceable
 from secretsmith.plugin.discovery import Entry
 from secretsmith.plugin.loader import Loader
@@ -107,6 +108,33 @@ class TestHosts:
     def test_a_flake_without_hosts_has_none(self, context: PluginContext) -> None:
         (context.root / "flake.nix").write_text("{ outputs = { self }: { secretsmith = 1; }; }")
         assert builder().hosts(context) == []
+
+    def test_the_way_to_the_repository_may_lead_through_a_link(
+        self, context: PluginContext, tmp_path: Path
+    ) -> None:
+        declare(context.root, "default.nix", "web1", {"db": DB})
+        text = (context.root / "default.nix").read_text()
+        (context.root / "default.nix").write_text(f"# secretsmith\n{text}")
+        (tmp_path / "link").symlink_to(context.root)
+        environ = {**context.environ, "SECRETSMITH_ROOT": str(tmp_path / "link")}
+        project = open_project(context.root, environ=environ, interaction=context.interaction)
+        assert project.root.is_symlink()
+        assert [host.name for host in builder().hosts(RepositoryContext(project))] == ["web1"]
+        (context.root / "hosts/web1.nix").write_text("{ host = undefined; }\n")
+        assert refused(RepositoryContext(project)).message.startswith("hosts/web1.nix:1: ")
+
+    @pytest.mark.parametrize("search_path", ["library={link}", "x=https://example.org/x:{link}"])
+    def test_a_channel_is_a_link(self, tmp_path: Path, nix: Nix, search_path: str) -> None:
+        channel, root, link = tmp_path / "1-link" / "library", tmp_path / "repository", tmp_path / "link"
+        channel.mkdir(parents=True)
+        root.mkdir()
+        (channel / "default.nix").write_text('"web1"\n')
+        link.symlink_to(channel if search_path.startswith("library") else channel.parent)
+        context = sample_context(root, store_environ(nix.root) | {"NIX_PATH": search_path.format(link=link)})
+        (root / "default.nix").write_text(
+            "{ nixosConfigurations.web1.config.secretsmith.manifest = { host = import <library>; secrets = [ ]; }; }"
+        )
+        assert [host.name for host in builder().hosts(context)] == ["web1"]
 
     def test_configurations_without_the_module_are_passed_over(self, context: PluginContext) -> None:
         (context.root / "flake.nix").write_text(
@@ -273,6 +301,25 @@ class TestManifests:
         key = next(who.keys[0] for who in context.principals() if who.name == "web1")
         assert made.host_key == key
         assert made.principals[key].name == "web1"
+
+    def test_a_file_of_an_input_is_none_of_the_repository_s(self, context: PluginContext) -> None:
+        """It has the path of one, whose readers web2 must not become."""
+        shutil.copytree(PLUGIN / "nix", context.root / "nix")
+        module = context.root / "input" / DB
+        module.parent.mkdir(parents=True)
+        module.write_bytes((context.root / DB).read_bytes())
+        (context.root / "flake.nix").write_text(
+            "{ outputs = { self }: let input = builtins.path { path = ./input; name = ''source''; }; in {"
+            " nixosConfigurations.web2 = (import ./nix/lib.nix).host {"
+            " host = ''web2''; root = ./.;"
+            f" modules = [ {{ secretsmith.secrets.db.file = input + ''/{DB}''; }} ]; }}; }}; }}"
+        )
+        (host,) = builder().hosts(context)
+        assert (host.name, host.secrets) == ("web2", ())
+        (secret,) = builder().manifests(context, ["web2"], "/srv")["web2"].secrets
+        assert secret.id.endswith(f"/source/{DB}")
+        assert secret.source.endswith(f"-source/{DB}")
+        assert Path(secret.source).is_file()
 
     def test_the_nixos_module(self, tmp_path: Path, nix: Nix, nixpkgs_lib: Path) -> None:
         """As NixOS has it, with the real library of nixpkgs; `<…>` of NIX_PATH may be read under restriction."""

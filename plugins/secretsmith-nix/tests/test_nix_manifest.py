@@ -65,6 +65,22 @@ def test_a_host_gets_its_files_and_no_others(nix: Nix, fleet: Path) -> None:
     assert [path.name[33:] for path in source.parent.iterdir() if path.name != ".links"] == ["db.age"]
 
 
+def test_a_file_outside_does_not_pass_for_one_inside(nix: Nix, fleet: Path, tmp_path: Path) -> None:
+    """An input of the flake may have a file of the same path, whose readers are none of this repository's business."""
+    other = tmp_path / "other"
+    (other / "secrets").mkdir(parents=True)
+    (other / "secrets" / "db.age").write_bytes((fleet / "secrets/mail.yaml").read_bytes())
+    declared = f'{{ db.file = builtins.path {{ path = {other}; name = "source"; }} + "/secrets/db.age"; }}'
+    (secret,) = made(nix, fleet, declared).secrets
+    assert secret.id == f"{nix.root}/store/source/secrets/db.age", "and no digest, which changes all the time"
+    assert secret.readers is None
+    assert Path(secret.source).read_bytes() == (other / "secrets/db.age").read_bytes()
+    host = f'secretsmith.evaluate {{ host = "web1"; root = {fleet}; secrets = {declared}; }}'
+    assert nix.value(f"({host}).declaration.secrets")[0]["file"] == secret.id
+    (placed,) = nix.value(f'(({host}).manifestAt "/srv").secrets')
+    assert Path(placed["source"]).read_bytes() == (other / "secrets/db.age").read_bytes()
+
+
 def test_names_that_a_store_path_cannot_have(nix: Nix, fleet: Path) -> None:
     (fleet / "secrets" / ".döb é.age").write_bytes((fleet / "secrets/db.age").read_bytes())
     manifest = made(nix, fleet, f'{{ db.file = {fleet} + "/secrets/.döb é.age"; }}')

@@ -87,6 +87,21 @@ CASES = {
         "secretsmith.secrets.db.reloadUnits",
         '"nginx.service"',
     ),
+    "detour": (
+        f'secrets.db = {{ {DB} path = "/etc/../x"; }};',
+        "secretsmith.secrets.db.path",
+        "without . and ..",
+    ),
+    "relative folder": (
+        f'directory = "secrets"; secrets.db = {{ {DB} }};',
+        "secretsmith.directory",
+        '"/run/secrets"',
+    ),
+    "folder with a slash": (
+        f'directory = "/run/secrets/"; secrets.db = {{ {DB} }};',
+        "secretsmith.directory",
+        '"/run/secrets"',
+    ),
     "bad name": (f'secrets."a/../b" = {{ {DB} }};', 'secretsmith.secrets."a/../b".name', "without . and .."),
     "prefix": (
         f'secrets.db = {{ {DB} }}; secrets."db/x" = {{ {DB} }};',

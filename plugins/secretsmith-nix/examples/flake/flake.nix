@@ -11,7 +11,8 @@
       #   host = name: nixpkgs.lib.nixosSystem {
       #     modules = [ secretsmith.nixosModules.default { networking.hostName = name; secretsmith.root = ./.; } ./hosts/${name}.nix ];
       #   };
-      # Here it needs no nixpkgs, so that it can be tried anywhere.
+      # Here it needs no nixpkgs, so that it can be tried anywhere with: nix flake check --option sandbox false
+      # In a sandbox there is no /usr/bin/python3, which builds the checks: give `python`, one of the store, to lib.host.
       host =
         name:
         secretsmith.lib.host {
