@@ -55,13 +55,14 @@ def _install(
     files = [decision.file for decision in decisions if decision.file is not None]
     present = Reader(generations.fd, live).names() if live is not None else set()
     removed = tuple(sorted(present - {file.name for file in files}))
-    _announce(work, generations)
-    refused = standing.places.prepare(
-        (item.entry, item.file) for item in decisions if item.entry.path is not None and item.file is not None
-    )
     number = live
     try:
-        # Differently for a first run and after a reboot, where nothing is there that could be the same.
+        _announce(work, generations)
+        refused = standing.places.prepare(
+            (item.entry, item.file)
+            for item in decisions
+            if item.entry.path is not None and item.file is not None
+        )
         changed = [item for item in decisions if item.file is not None and not item.same]
         stamps = _kept(work, decisions)
         if live is None or stamps is None or live not in generations.numbers() or removed or changed:

@@ -42,3 +42,12 @@ def open_descriptors() -> Iterator[None]:
     before = len(os.listdir("/proc/self/fd"))
     yield
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+@pytest.fixture
+def path(host: Host) -> Path:
+    """A custom path of the secret ``db``, which has a neighbour; nothing lies there yet."""
+    found = host.folder / "etc" / "app" / "db"
+    host.add("db", path=str(found))
+    host.add("other")
+    return found

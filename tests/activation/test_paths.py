@@ -2,34 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
-from hosts import Host
+from hosts import Host, path_refused
 
-from secretsmith.activation.report import Report
-from secretsmith.errors import Code, ExitCode
+from secretsmith.activation.places.places import Places
+from secretsmith.errors import Code, ExitCode, SecretsmithError
 
 pytestmark = pytest.mark.usefixtures("open_descriptors")
-
-
-def refused(host: Host, report: Report, code: Code) -> str:
-    """The value itself is installed, the link is not, and it is said."""
-    (error,) = report.errors()
-    assert (error.code, report.exit_code) == (code, ExitCode.ERROR)
-    assert error.message.startswith("web1: db: ")
-    assert host.installed() == {"db": b"value", "other": b"value"}
-    assert host.status()["secrets"]["db"]["code"] == code
-    return error.message
-
-
-@pytest.fixture
-def path(host: Host) -> Path:
-    found = host.folder / "etc" / "app" / "db"
-    host.add("db", path=str(found))
-    host.add("other")
-    return found
 
 
 def test_a_link_is_made_with_its_folders(host: Host, path: Path) -> None:
@@ -60,7 +44,7 @@ def test_what_is_not_ours_is_never_replaced(host: Host, path: Path, kind: str) -
         path.symlink_to("/etc/passwd" if kind == "link" else "/nowhere")
     before = path.lstat()
     assert "never deleted" in next(host.run().errors()).hints[0]
-    refused(host, host.run(), Code.PATH_OCCUPIED)
+    path_refused(host, host.run(), Code.PATH_OCCUPIED)
     assert path.lstat() == before
 
 
@@ -74,7 +58,7 @@ def test_our_own_link_is_replaced(host: Host, path: Path) -> None:
 def test_a_link_like_ours_is_not_ours(host: Host, path: Path) -> None:
     path.parent.mkdir(parents=True)
     path.symlink_to(f"{host.directory}-of-another/db")
-    refused(host, host.run(), Code.PATH_OCCUPIED)
+    path_refused(host, host.run(), Code.PATH_OCCUPIED)
 
 
 def test_the_link_of_a_dropped_secret_goes(host: Host, path: Path) -> None:
@@ -92,3 +76,22 @@ def test_a_dropped_path_that_was_changed_stays(host: Host, path: Path) -> None:
     host.drop("db")
     host.run()
     assert path.read_text() == "mine now"
+
+
+def test_a_failure_while_copies_are_prepared_leaves_none(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    copy = host.folder / "etc" / "db"
+    host.add("db", path=str(copy), method="copy", plaintext_on_disk=True)
+    real = Places.prepare
+
+    def failing(places: Places, files: Any) -> Any:
+        real(places, files)
+        assert [*copy.parent.iterdir()], "a copy was written"
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Places, "prepare", failing)
+        with pytest.raises(SecretsmithError):
+            host.run()
+    assert not [*copy.parent.iterdir()]
+    assert host.run().exit_code is ExitCode.OK
+    assert copy.read_bytes() == b"value"

@@ -22,6 +22,7 @@ from secretsmith.activation.preview import dry_run
 from secretsmith.activation.ramdisk import Memory
 from secretsmith.activation.report import Problem, Report
 from secretsmith.activation.state import Moment
+from secretsmith.errors import Code, ExitCode
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 # The real root: in a user namespace uid 0 cannot give files away or mount tmpfs without swap.
@@ -158,6 +159,16 @@ class Host:
         old, self.key = self.key, ed25519_key("root@web1")
         self.key.write(self.folder, "host_key")
         return old
+
+
+def path_refused(host: Host, report: Report, code: Code) -> str:
+    """The value itself is installed, what its custom path wants is not, and it is said; return the message."""
+    (error,) = report.errors()
+    assert (error.code, report.exit_code) == (code, ExitCode.ERROR)
+    assert error.message.startswith("web1: db: ")
+    assert host.installed() == {"db": b"value", "other": b"value"}
+    assert host.status()["secrets"]["db"]["code"] == code
+    return error.message
 
 
 def environment(**more: str) -> dict[str, str]:

@@ -15,14 +15,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hosts import IS_ROOT, Host, environment, mount, mounts_below, unmount_below
+from hosts import IS_ROOT, Host, environment, mount, mounts_below, path_refused, unmount_below
 from worlds import OPTIONS, add_template, copied
 
 from secretsmith.activation import folders
 from secretsmith.activation.kernel import MS_NODEV, MS_NOEXEC, MS_NOSUID
 from secretsmith.activation.places import copies
 from secretsmith.activation.ramdisk import Memory
-from secretsmith.activation.report import Report
 from secretsmith.errors import Code, ExitCode, RefusedInput, SecretsmithError
 
 pytestmark = pytest.mark.usefixtures("open_descriptors")
@@ -185,29 +184,11 @@ def test_a_poller_in_another_thread_finds_nothing_wider(host: Host) -> None:
     assert not wide
 
 
-def refused(host: Host, report: Report, code: Code) -> str:
-    """The value itself is installed, the link is not, and it is said."""
-    (error,) = report.errors()
-    assert (error.code, report.exit_code) == (code, ExitCode.ERROR)
-    assert error.message.startswith("web1: db: ")
-    assert host.installed() == {"db": b"value", "other": b"value"}
-    assert host.status()["secrets"]["db"]["code"] == code
-    return error.message
-
-
-@pytest.fixture
-def path(host: Host) -> Path:
-    found = host.folder / "etc" / "app" / "db"
-    host.add("db", path=str(found))
-    host.add("other")
-    return found
-
-
 @pytest.mark.parametrize("mode", [0o777, 0o775, 0o757])
 def test_a_folder_that_others_can_write(host: Host, path: Path, mode: int) -> None:
     path.parent.mkdir(parents=True)
     path.parent.parent.chmod(mode)
-    message = refused(host, host.run(), Code.PATH_UNSAFE)
+    message = path_refused(host, host.run(), Code.PATH_UNSAFE)
     assert "writable by others" in message
     assert not os.path.lexists(path)
 
@@ -223,25 +204,25 @@ def test_a_symlink_on_the_way(host: Host, path: Path) -> None:
     elsewhere.mkdir()
     path.parent.parent.mkdir()
     path.parent.symlink_to(elsewhere)
-    assert "is a symlink" in refused(host, host.run(), Code.PATH_UNSAFE)
+    assert "is a symlink" in path_refused(host, host.run(), Code.PATH_UNSAFE)
     assert not list(elsewhere.iterdir())
 
 
 def test_a_symlink_loop_on_the_way(host: Host, path: Path) -> None:
     path.parent.parent.symlink_to(path.parent.parent)
-    assert "is a symlink" in refused(host, host.run(), Code.PATH_UNSAFE)
+    assert "is a symlink" in path_refused(host, host.run(), Code.PATH_UNSAFE)
 
 
 def test_a_file_on_the_way(host: Host, path: Path) -> None:
     path.parent.parent.write_text("")
-    assert "is not a folder" in refused(host, host.run(), Code.PATH_UNSAFE)
+    assert "is not a folder" in path_refused(host, host.run(), Code.PATH_UNSAFE)
 
 
 @pytest.mark.usefixtures("as_root")
 def test_a_folder_of_somebody_else(host: Host, path: Path) -> None:
     path.parent.mkdir(parents=True)
     os.chown(path.parent.parent, 1, 1)
-    assert "belongs to user 1" in refused(host, host.run(), Code.PATH_UNSAFE)
+    assert "belongs to user 1" in path_refused(host, host.run(), Code.PATH_UNSAFE)
 
 
 @pytest.mark.usefixtures("as_root")
@@ -264,7 +245,7 @@ def test_a_home_of_another_than_the_owner(host: Host, path: Path) -> None:
     path.parent.mkdir(parents=True)
     os.chown(path.parent, 1, 1)
     host.add("db", path=str(path), owner="65534")
-    refused(host, host.run(), Code.PATH_UNSAFE)
+    path_refused(host, host.run(), Code.PATH_UNSAFE)
 
 
 @pytest.mark.parametrize("place", ["directory", "generations"])
@@ -294,7 +275,7 @@ class TestCopiesOnADisk:
         host.add("db", b"value", path=str(disk), method="copy")
         host.add("other", b"value")
         assert "plaintext_on_disk" in "".join(next(host.run().errors()).hints)
-        refused(host, host.run(), Code.PATH_UNSAFE)
+        path_refused(host, host.run(), Code.PATH_UNSAFE)
         assert not disk.exists()
 
     def test_with_it_the_status_says_so(self, host: Host, disk: Path) -> None:
@@ -336,7 +317,7 @@ class TestCopiesOnADisk:
         host.add("db", b"value", path=str(memory / "copy"), method="copy")
         host.add("other", b"value")
         monkeypatch.setattr(mounts, "swap_is_active", lambda: True)
-        refused(host, host.run(), Code.PATH_UNSAFE)
+        path_refused(host, host.run(), Code.PATH_UNSAFE)
         monkeypatch.setattr(mounts, "swap_is_active", lambda: False)
         assert host.run().exit_code is ExitCode.OK
 
