@@ -68,10 +68,12 @@ class SshServers:
             [self.sshd, "-D", "-e", "-f", str(config)], stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
         self._running[port] = server
-        self._await(server, port)
+        self.await_port(server, port)
         return port
 
-    def _await(self, server: subprocess.Popen[bytes], port: int) -> None:
+    @staticmethod
+    def await_port(server: subprocess.Popen[bytes], port: int) -> None:
+        """Wait until a server listens."""
         deadline = time.monotonic() + 20
         while time.monotonic() < deadline:
             assert server.poll() is None, "sshd ended"
