@@ -3,7 +3,7 @@
 A plugin is a factory without parameters, named by an entry point in one of the groups of :data:`GROUPS`. What it returns
 needs no base class of ours: it has to satisfy the Protocol of its group, which the loader checks once, by method and
 parameter names, before anything is called. A plugin does its work through the :class:`PluginContext` that each call
-receives; it opens no file, starts no program and prints nothing by itself.
+receives; it opens no file of the repository, starts no program and prints nothing by itself.
 
 Stable from version 1 on: names, parameter names, fields and their meaning. Fields and context methods may be added within
 a version; anything else raises :data:`API_VERSION`. Capabilities that only some plugins have are Protocols of their own
@@ -13,142 +13,16 @@ a version; anything else raises :data:`API_VERSION`. Capabilities that only some
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Final, Literal, Protocol, runtime_checkable
+from typing import Final, Protocol, runtime_checkable
 
 from secretsmith.findings import Finding
-from secretsmith.interaction import Interaction
 from secretsmith.manifest import Manifest
+from secretsmith.plugin.context import Completed, KeyName, PluginContext, Principal, Readers
+from secretsmith.record import field, record
 from secretsmith.sensitive import Sensitive
 
 API_VERSION: Final = 1
 """The only value of ``api_version`` that this secretsmith loads."""
-
-
-# --- what a plugin is told ------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Principal:
-    """A user or host of the registry, its keys as fingerprints.
-
-    ``keys`` read for it now (none when it is pending, retired or removed); ``former`` did once.
-    """
-
-    name: str
-    kind: Literal["user", "host"]
-    status: str
-    keys: tuple[str, ...]
-    former: tuple[str, ...] = ()
-    address: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class KeyName:
-    """Whose key a fingerprint is, in every form in which the key shows up in a file.
-
-    ``ssh_tag`` is the four-byte tag of age's ssh stanzas (base64), ``recipient`` the ``age1…`` form; each is None for a
-    key that has no such form. ``state`` is "active", "retired", "compromised" or "removed".
-    """
-
-    fingerprint: str
-    principal: str
-    ssh_tag: str | None
-    recipient: str | None
-    state: str
-
-
-@dataclass(frozen=True, slots=True)
-class Readers:
-    """Fingerprints of the readers of one file.
-
-    ``wanted`` is what the rules of the registry say, None when no rule matches; ``present`` what the lock knows of the
-    file as it is on the disk now, None when it knows nothing.
-    """
-
-    wanted: tuple[str, ...] | None
-    present: tuple[str, ...] | None
-
-
-@dataclass(frozen=True, slots=True)
-class Completed:
-    """A program that ended: exit status, standard output (possibly a value), standard error as text."""
-
-    status: int
-    output: Sensitive
-    errors: str
-
-
-class PluginContext(Protocol):
-    """The repository as a plugin sees it. Paths are relative to ``root``, with ``/``; all refuse ``..`` and symlinks."""
-
-    @property
-    def root(self) -> Path:
-        """The absolute folder of ``secretsmith.toml``."""
-        ...
-
-    @property
-    def environ(self) -> Mapping[str, str]:
-        """The environment of the command."""
-        ...
-
-    @property
-    def interaction(self) -> Interaction:
-        """How to ask a person; refuses without a terminal."""
-        ...
-
-    def list_files(self, folder: str) -> tuple[str, ...]:
-        """Return the regular files directly in ``folder``, sorted, as paths from the root; () when there is no folder.
-
-        Raises RefusedInput when it is a symlink or a file.
-        """
-        ...
-
-    def read_file(self, path: str) -> bytes:
-        """Return the bytes of a file of the repository. Raises NotFound or RefusedInput (symlink, no file, too big)."""
-        ...
-
-    def principals(self) -> tuple[Principal, ...]:
-        """Return every user and host of the registry, in its order."""
-        ...
-
-    def key(self, fingerprint: str) -> KeyName | None:
-        """Return whose key this is, retired ones included; None for a key that the registry never named."""
-        ...
-
-    def readers(self, path: str) -> Readers:
-        """Return the wanted and present readers of a secret file. Needs no key."""
-        ...
-
-    def open_age(self, data: bytes) -> Sensitive:
-        """Decrypt an age file (binary or armored) from anywhere. Raises CannotDecrypt, IntegrityFailure, RefusedInput."""
-        ...
-
-    def read_secret(self, path: str, key: str | None = None) -> Sensitive:
-        """Decrypt a secret of the repository, or the value at ``key`` (a slash path) in it. Raises as ``open_age``."""
-        ...
-
-    def scratch(self) -> AbstractContextManager[Path]:
-        """Give a private folder in memory that is removed at the end. Raises when there is no tmpfs."""
-        ...
-
-    def run(
-        self,
-        argv: Sequence[str],
-        *,
-        stdin: Sensitive | None = None,
-        timeout: float = 60.0,
-        environ: Mapping[str, str] | None = None,
-        folder: Path | None = None,
-    ) -> Completed:
-        """Run a program without a shell, in ``folder`` (default: the root), ``environ`` added to the command's own.
-
-        Values go through ``stdin``, never through argv. A status other than 0 is returned, not raised; raises NotFound when
-        there is no such program, SecretsmithError (PLUGIN_TIMEOUT) when it was stopped after ``timeout`` seconds.
-        """
-        ...
 
 
 # --- every plugin ---------------------------------------------------------------------------------------------------
@@ -178,7 +52,7 @@ class Inspecting(Protocol):
 # --- secretsmith.builders -------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class SecretDeclaration:
     """One secret that a host's configuration names; what people other than the host need to know of it.
 
@@ -186,6 +60,9 @@ class SecretDeclaration:
     ``pass:web/db``, ``origin`` the place of the declaration for messages (``secretsmith.d/web1.toml:3``, an option path).
     ``owner``, ``group`` and ``mode`` are those of the file on the host, None where nothing is declared; ``units`` are
     restarted or reloaded when it changes.
+
+    With ``live`` the value is no file of the repository, and ``file`` is empty: ``deploy`` fetches it from ``source``, and the
+    manifest's secret has that reference as ``live`` and ``id``, and its ``source`` below ``manifest.LIVE_ROOT``.
     """
 
     name: str
@@ -198,15 +75,25 @@ class SecretDeclaration:
     group: str | None = None
     mode: str | None = None
     units: tuple[str, ...] = ()
+    live: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class HostDeclaration:
-    """One host that a build system knows, with the secrets its configuration names."""
+    """One host that a build system knows, with the secrets its configuration names.
+
+    ``elsewhere`` are the files that it names outside of the repository, as absolute paths: no rule is about them.
+    """
 
     name: str
     origin: str
     secrets: tuple[SecretDeclaration, ...] = ()
+    elsewhere: tuple[str, ...] = ()
+
+    @property
+    def stored(self) -> tuple[SecretDeclaration, ...]:
+        """Those whose value is in a file of the repository: all but the live ones."""
+        return tuple(secret for secret in self.secrets if not secret.live)
 
 
 class Builder(Plugin, Protocol):
@@ -246,7 +133,7 @@ class Traceable(Protocol):
 # --- secretsmith.sources --------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Fetched:
     """A value from elsewhere, and the ``digest`` under which :meth:`Source.digest` will know it again."""
 
@@ -288,7 +175,7 @@ class StoringSource(Protocol):
 # --- secretsmith.identities -----------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class OfferedIdentity:
     """Private key material: the text of an age identity file or of an OpenSSH private key. ``label`` is shown to people."""
 
@@ -316,7 +203,7 @@ class PassphraseProvider(Protocol):
 # --- secretsmith.generators -----------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class GeneratorRequest:
     """What to make: ``secret`` is the path it is for, ``inputs`` are values of other secrets and answers to prompts."""
 
@@ -325,7 +212,7 @@ class GeneratorRequest:
     inputs: Mapping[str, Sensitive] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Generated:
     """A new value, its public companions (file suffix → bytes, for instance ``.pub``), and its expiry (YYYY-MM-DD)."""
 

@@ -5,17 +5,17 @@ from __future__ import annotations
 import importlib.metadata
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Final
 
 from secretsmith import __version__
 from secretsmith.plugin.api import GROUPS
+from secretsmith.record import record
 
 BUILT_INS: Final[Mapping[tuple[str, str], str]] = {}
 """(group, name) → "module:factory" of what ships with secretsmith; found without a look at any metadata."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Entry:
     """Where a plugin comes from. ``value`` is "module:factory"."""
 

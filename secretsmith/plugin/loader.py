@@ -15,7 +15,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from functools import cached_property
 from types import FrameType
 from typing import Any, Final, Generic, Literal, TypeVar, cast
@@ -24,6 +23,7 @@ from secretsmith.errors import Code, NotFound, SecretsmithError
 from secretsmith.plugin.api import Builder, CommandPlugin, Generator, IdentityProvider, Source
 from secretsmith.plugin.discovery import Entry, built_in_entries, installed_entries
 from secretsmith.plugin.validation import complaint
+from secretsmith.record import record
 
 LOAD_BUDGET: Final = 1.0
 """Seconds that importing a plugin may take before ``plugins list`` calls it slow."""
@@ -31,12 +31,19 @@ LOAD_BUDGET: Final = 1.0
 LOAD_LIMIT: Final = 10.0
 """Seconds after which the import is interrupted and the plugin refused."""
 
+_OURS: Final = {
+    "secretsmith.builders/nix": "secretsmith-nix",
+    "secretsmith.builders/systemd": "secretsmith-systemd",
+    "secretsmith.sources/pass": "secretsmith-pass",
+    "secretsmith.sources/passage": "secretsmith-pass",
+    "secretsmith.sources/gopass": "secretsmith-pass",
+}
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,31}\Z")
 
 P_co = TypeVar("P_co", covariant=True)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Loaded(Generic[P_co]):
     """A plugin that passed validation. ``seconds`` is how long loading took."""
 
@@ -59,7 +66,7 @@ class Loaded(Generic[P_co]):
             raise _failed(self.entry, f"failed with {type(error).__name__}{_place(error)}") from None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class PluginRow:
     """One line of ``plugins list``. ``error`` says why the state is not "ok"; empty otherwise."""
 
@@ -162,8 +169,13 @@ class Loader:
         return NotFound(
             Code.PLUGIN_MISSING,
             f"no plugin named {name!a} among the {kind}",
-            hints=(f"installed {kind}: {known}", "secretsmith plugins list"),
+            hints=(*_comes_with(group, name), f"installed {kind}: {known}", "secretsmith plugins list"),
         )
+
+
+def _comes_with(group: str, name: str) -> tuple[str, ...]:
+    distribution = _OURS.get(f"{group}/{name}")
+    return (f"install {distribution}, which brings it",) if distribution else ()
 
 
 def list_plugins(loader: Loader | None = None) -> tuple[PluginRow, ...]:

@@ -109,7 +109,10 @@ class Sandbox:
         return [*inside, "env", "-C", str(self.repository)]
 
     def close(self) -> None:
-        """Let go of the host."""
+        """Let go of the host, and of gpg's agent where a document used gpg."""
+        home = self.home / ".gnupg"
+        if home.exists():
+            subprocess.run(["gpgconf", "--homedir", home, "--kill", "all"], check=False, capture_output=True)
         if self._host is not None:
             self._host.kill()
             self._host.communicate()

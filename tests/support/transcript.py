@@ -15,7 +15,10 @@ The steps:
     key NAME [KIND]          makes an ssh key (ed25519, rsa, ecdsa): NAME, NAME.pub, $NAME (line), $NAME_fingerprint
     sshd NAME KEY…           a real sshd on loopback with the private keys of `key`, its port in $NAME_port; again: others there
     knows NAME KEY           ssh's known_hosts (a file of that name here) has the public key KEY for the sshd NAME
-    age WORDS…, git WORDS…, sops WORDS…, ssh-keygen WORDS…   real programs; without one of them the transcript is skipped
+    store KEY…               a home of gpg ($GNUPGHOME) with a key of each name, and an empty store of pass for the first
+    keyless, keyed           gpg's private keys are moved away, and come back
+    host WORDS…              as root on web1: /run, /var/lib and /etc/ssh are its own, with the key that `key web1` made
+    age WORDS…, git WORDS…, sops WORDS…, ssh-keygen WORDS…, pass WORDS…   real programs; without one of them the transcript is skipped
 
 Two things are asserted without being asked: a refused command (exit 2, 4, 6, 9) leaves every file as it was, and no failure
 repeats what it was given on standard input.
@@ -32,17 +35,20 @@ import shlex
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from string import Template
 
+import console
+import gnupg
 import jsonschema
 import keys
 import sshservers
 
 ROOT = Path(__file__).resolve().parents[2]
 SCHEMAS = ROOT / "docs" / "reference" / "schemas"
-PEERS = ("age", "git", "sops", "ssh-keygen")
+PEERS = ("age", "git", "sops", "ssh-keygen", "pass")
 REFUSALS = (2, 4, 6, 9)
 _SECTION = re.compile(r"^-- (.+) --$", re.MULTILINE)
 
@@ -59,6 +65,8 @@ class Transcript:
         self.stderr = b""
         self.status = 0
         self.servers: sshservers.SshServers | None = None
+        self.gnupg: gnupg.GnuPG | None = None
+        self.sandbox: console.Sandbox | None = None
         home = folder / "home"
         home.mkdir()
         self.work.mkdir()
@@ -83,6 +91,11 @@ class Transcript:
         finally:
             if self.servers is not None:
                 self.servers.stop()
+            if self.gnupg is not None:
+                self.gnupg.close()
+                shutil.rmtree(self.gnupg.home.parent)
+            if self.sandbox is not None:
+                self.sandbox.close()
 
     def _run(self) -> None:
         steps, *sections = _SECTION.split(self.path.read_text())
@@ -115,7 +128,7 @@ class Transcript:
             assert (re.search(pattern, text, re.MULTILINE) is not None) is wanted
             return
         words = [Template(word).safe_substitute(self.environ) for word in shlex.split(rest)]
-        if name == "secretsmith" or name in PEERS:
+        if name in ("secretsmith", "host") or name in PEERS:
             self.program(name, words, wanted)
         elif name == "exists":
             assert all(os.path.lexists(self.work / word) is wanted for word in words)
@@ -127,7 +140,7 @@ class Transcript:
 
     def program(self, name: str, words: list[str], wanted: bool) -> None:
         """Run a program and hold on to what it did."""
-        command = [sys.executable, "-m", "secretsmith"] if name == "secretsmith" else [self.peer(name)]
+        command = [sys.executable, "-m", "secretsmith"] if name == "secretsmith" else self.command(name)
         before = self.files()
         # A session of its own has no terminal: nothing can be asked.
         done = subprocess.run(
@@ -149,6 +162,20 @@ class Transcript:
             assert re.search(rb"^secretsmith: error: \S", self.stderr, re.MULTILINE), "no error line"
         if self.status and len(given.strip()) >= 6:
             assert given.strip() not in self.stdout + self.stderr, "a failure repeats its input"
+
+    def command(self, name: str) -> list[str]:
+        """The words that start a real program, or that run one on the host."""
+        if name != "host":
+            return [self.peer(name)]
+        if self.sandbox is None:
+            self.peer("unshare")
+            folder = self.work.parent / "sandbox"
+            folder.mkdir()
+            self.sandbox = console.Sandbox(folder, ROOT)
+            self.sandbox.repository = self.work
+            for name_of_key in ("web1", "web1.pub"):
+                shutil.copy(self.work / name_of_key, self.sandbox.hosts / name_of_key)
+        return [*self.sandbox.host(), f"PATH={self.sandbox.environ['PATH']}"]
 
     def files(self) -> dict[str, tuple[int, bytes]]:
         """Every file a user sees, with mode and digest; not git's folder or our per-clone state."""
@@ -207,6 +234,27 @@ class Transcript:
         line = f"[127.0.0.1]:{self.environ[f'{name}_port']} {' '.join(self.environ[key].split()[:2])}\n"
         with (self.work / "known_hosts").open("a") as file:
             file.write(line)
+
+    def do_store(self, *names: str) -> None:
+        # Not below the test's folder: the agent's socket has to fit into 108 bytes.
+        short = Path(tempfile.mkdtemp(prefix="gpg"))
+        self.gnupg = gnupg.GnuPG.make(short, self.peer("gpg"))
+        self.environ["GNUPGHOME"] = str(self.gnupg.home)
+        self.environ["PASSWORD_STORE_DIR"] = str(self.work.parent / "store")
+        fingerprints = [self.gnupg.key(name) for name in names]
+        self.program("pass", ["init", fingerprints[0]], True)
+
+    def do_keyless(self) -> None:
+        assert self.gnupg is not None
+        self.gnupg.forget()
+        (self.gnupg.home / "private-keys-v1.d").rename(self.gnupg.home / "away")
+
+    def do_keyed(self) -> None:
+        assert self.gnupg is not None
+        private = self.gnupg.home / "private-keys-v1.d"
+        if private.exists():
+            private.rmdir()
+        (self.gnupg.home / "away").rename(private)
 
     def do_env(self, assignment: str) -> None:
         name, _, value = assignment.partition("=")
