@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from secretsmith.crypto.agesecret import (
     AgeSecret,
@@ -14,16 +13,17 @@ from secretsmith.crypto.agesecret import (
 )
 from secretsmith.crypto.identity import AgeIdentity, Identity, PluginIdentity, SshIdentity
 from secretsmith.crypto.privatekey import LockedSshKey, parse_ssh_private_key
-from secretsmith.crypto.publickey import PublicKey
+from secretsmith.crypto.publickey import PublicKey, fingerprint_of
 from secretsmith.errors import Code, RefusedInput
 from secretsmith.identities.locked import LockedFile, LockedKey, LockedSsh
 from secretsmith.interaction import Interaction
+from secretsmith.record import record
 
 _PEM = b"-----BEGIN "
 _PUTTY = b"PuTTY-User-Key-File"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class FoundKeys:
     """What a place holds: keys ready to use, and keys behind a passphrase. ``remark`` is a warning, or empty."""
 
@@ -45,7 +45,9 @@ def parse_keys(
     """
     if is_locked_identity_file(data):
         locked = LockedFile(
-            locked_identity_file(data), lambda secrets: _identities(secrets, label, interaction)
+            locked_identity_file(data),
+            lambda secrets: _identities(secrets, label, interaction),
+            fingerprint_of(data),
         )
         return FoundKeys(locked=(locked,))
     if data.lstrip().startswith((_PEM, _PUTTY)):
@@ -63,7 +65,8 @@ def _parse_ssh(data: bytes, label: str, beside: PublicKey | None) -> FoundKeys:
             Code.KEY_UNSUPPORTED,
             f"encrypted with {key.cipher}, which is not read here: ssh-keygen -p -Z aes256-ctr -f KEY re-encrypts it",
         )
-    return FoundKeys(locked=(LockedSsh(key, key.public or beside, label),))
+    entry = key.public.fingerprint if key.public is not None else fingerprint_of(data)
+    return FoundKeys(locked=(LockedSsh(key, key.public or beside, label, entry),))
 
 
 def _identities(

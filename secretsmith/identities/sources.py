@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
+
+from secretsmith.record import record
 
 HOST_KEY = "/etc/ssh/ssh_host_ed25519_key"
 
@@ -26,9 +27,11 @@ class SourceKind(Enum):
     """The text itself, from a variable: an age identity file or an ssh key."""
     COMMAND = "command"
     """The output of a command, which is run only when it is needed."""
+    PLUGIN = "plugin"
+    """What a plugin offers, which is asked when all others do not help."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Source:
     """One place.
 

@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 
 from secretsmith.errors import NotFound, RefusedInput
 from secretsmith.manifest import Manifest, dump_manifest, parse_manifest
-from secretsmith.plugin.api import Builder, PluginContext
+from secretsmith.plugin.api import Builder, PluginContext, Traceable
 from secretsmith.plugin.validation import complaint
 from secretsmith.testing.expectation import expect, refused
 from secretsmith.testing.repository import HOST_FILES, sample_context, snapshot
@@ -109,6 +109,27 @@ class BuilderContract(ABC):
             builder.manifests(context, ["web1"], None)
         expect("web1" in error[0].message, f"the message does not lead to the place: {error[0].message}")
 
+    def test_inputs_show_every_change(self, tmp_path: Path) -> None:
+        """A builder that is ``Traceable``: its last answer is used for as long as paths and files of ``inputs`` stay the same."""
+        builder, context = self._declared(tmp_path)
+        if not isinstance(builder, Traceable):
+            return
+        first = _traced(builder, context)
+        builder.hosts(context)
+        expect(_traced(builder, context) == first, "the inputs change though nothing did")
+        file = HOST_FILES["web1"][0]
+        self.declare(tmp_path, "web1", {"another-name": file})
+        second = _traced(builder, context)
+        expect(second != first, "a changed declaration does not show in the inputs")
+        self.declare(tmp_path, "web1", {"another-name": file, "one-more": file})
+        third = _traced(builder, context)
+        expect(third != second, "a declaration that is new does not show in the inputs")
+        self.spoil(tmp_path, "web1")
+        expect(
+            _traced(builder, context) != third,
+            "a broken declaration does not show, or is read for the inputs",
+        )
+
     def test_nothing_is_written(self, tmp_path: Path) -> None:
         """Asking a builder leaves the repository as it was; no key is used (the context would fail the test)."""
         builder, context = self._declared(tmp_path)
@@ -116,7 +137,20 @@ class BuilderContract(ABC):
         builder.detect(context)
         builder.hosts(context)
         builder.manifests(context, sorted(HOST_FILES), None)
+        if isinstance(builder, Traceable):
+            builder.inputs(context)
         expect(snapshot(tmp_path) == before, "the builder changed the repository")
+
+
+def _traced(builder: Traceable, context: PluginContext) -> dict[str, bytes | None]:
+    """Return each input with what is in it, None for a file that is not there."""
+    found: dict[str, bytes | None] = {}
+    for path in builder.inputs(context):
+        inside = not path.startswith("/") and ".." not in path.split("/")
+        expect(inside, f"the input {path} is no path from the root")
+        there = (context.root / path).is_file()
+        found[path] = context.read_file(path) if there else None
+    return found
 
 
 def _names(files: tuple[str, ...]) -> dict[str, str]:

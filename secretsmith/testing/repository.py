@@ -68,6 +68,10 @@ class WithoutKeys(RepositoryContext):
         """Fail the test."""
         raise AssertionError("the plugin decrypts, which this call must not")
 
+    def open_age_with(self, data: bytes, identity_file: Path) -> NoReturn:
+        """Fail the test."""
+        raise AssertionError("the plugin decrypts, which this call must not")
+
     def read_secret(self, path: str, key: str | None = None) -> NoReturn:
         """Fail the test."""
         raise AssertionError(f"the plugin decrypts {path}, which this call must not")

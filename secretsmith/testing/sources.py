@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from secretsmith.errors import NotFound
 from secretsmith.plugin.api import PluginContext, Source
 from secretsmith.plugin.validation import complaint
+from secretsmith.record import field, record
 from secretsmith.testing.expectation import expect, refused
 from secretsmith.testing.repository import sample_context, snapshot
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class SourceCase:
     """A store with one entry: its reference and value, a reference that is not there, and how to change the entry.
 

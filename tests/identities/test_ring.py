@@ -9,6 +9,7 @@ from pathlib import Path
 
 import keys
 import pytest
+from lockedfiles import locked_file
 from people import Scripted
 
 from secretsmith.crypto.agefile import decrypt_age
@@ -16,6 +17,7 @@ from secretsmith.errors import CannotDecrypt, Code
 from secretsmith.identities import ring as ring_module
 from secretsmith.identities.ring import IdentityRing, Tried
 from secretsmith.interaction import Interaction, NoInteraction
+from secretsmith.record import fields
 
 VALUE = b"canary-of-the-ring"
 
@@ -355,10 +357,8 @@ class TestPassphrase:
         assert opened(ring, age_file(home, public, age=age)) == VALUE
 
     def test_identity_file_under_a_passphrase(self, home: Path, age: str, peer: Callable[[str], str]) -> None:
-        import pyrage
-
         path, recipient = age_key(home, peer("age-keygen"), "plain.txt")
-        (home / "keys.age").write_bytes(pyrage.passphrase.encrypt(path.read_bytes(), "s3same"))
+        (home / "keys.age").write_bytes(locked_file(path.read_bytes(), "s3same"))
         person = Scripted(["s3same"])
         ring = make_ring(home, person, SOPS_AGE_KEY_FILE="keys.age")
         with pytest.raises(CannotDecrypt):
@@ -393,4 +393,5 @@ def test_making_a_ring_reads_and_imports_nothing_heavy(home: Path) -> None:
 
 
 def test_record_has_no_place_for_a_private_half() -> None:
-    assert set(Tried.__dataclass_fields__) == {"source", "path", "outcome", "fingerprint", "recipient"}
+    names = {"source", "path", "outcome", "fingerprint", "recipient", "entry"}
+    assert {field.name for field in fields(Tried)} == names
