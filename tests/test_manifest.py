@@ -41,6 +41,7 @@ WHOLE: dict[str, Any] = {
     **MINIMAL,
     "scope": "system",
     "keep": 2,
+    "credential_key": "host+tpm2",
     "host_key": FINGERPRINT,
     "principals": {FINGERPRINT: {"name": "web1", "ssh_tag": "AbC+/0", "recipient": "age1qqq"}},
     "secrets": [
@@ -59,6 +60,7 @@ WHOLE: dict[str, Any] = {
             "restart_units": ["postgresql.service"],
             "reload_units": [],
             "plaintext_on_disk": False,
+            "credentials": ["web.service:db", "app@.service:db"],
         },
         {"name": "mail/smtp", "source": "/c.yaml", "format": "yaml", "key": "mail/smtp", "path": "/etc/smtp"},
     ],
@@ -245,6 +247,66 @@ def test_scope_user() -> None:
     assert code_of(encoded({**user, "secrets": [{**SECRET, "owner": "alice"}]})) is Code.OWNER
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(
+            "",
+            "db",
+            "web.service",
+            "web.service:",
+            ":db",
+            "web:db",
+            "web.timer:db",
+            "web.target:db",
+            "-x.service:db",
+        ),
+        *(
+            "web.service:a/b",
+            "web.service:a b",
+            "web.service:.",
+            "web.service:-x",
+            "web.service:a%n",
+            "web.service:é",
+        ),
+        *(
+            "a/b.service:db",
+            "a\\x2db.service:db",
+            "web.service:db\n",
+            "x" * 150 + ".service:db",
+            "web.service:" + "d" * 81,
+        ),
+    ],
+)
+def test_what_is_no_credential(text: str) -> None:
+    assert code_of(with_secret(credentials=[text])) is Code.MANIFEST
+
+
+def test_credentials() -> None:
+    given = ["web.service:db", "app@.service:db", "a.b:c@1.socket:x_.@+-", "srv-data.mount:key"]
+    assert parse_manifest(with_secret(credentials=given)).secrets[0].credentials == tuple(given)
+    twice = [{**SECRET, "credentials": given}, {**SECRET, "name": "b", "credentials": given[1:2]}]
+    assert code_of(encoded({**MINIMAL, "secrets": twice})) is Code.NAME_CLASH
+    assert code_of(with_secret(credentials=["web.service:db"] * 2)) is Code.NAME_CLASH
+    assert code_of(with_secret(credentials=["secretsmith-activate.service:db"])) is Code.MANIFEST
+
+
+def test_credential_keys() -> None:
+    for key in ("host", "tpm2", "host+tpm2"):
+        assert parse_manifest(encoded({**MINIMAL, "credential_key": key})).credential_key == key
+    assert code_of(encoded({**MINIMAL, "credential_key": "auto"})) is Code.MANIFEST
+    assert code_of(encoded({**MINIMAL, "credential_key": None})) is Code.MANIFEST
+    user = {
+        **MINIMAL,
+        "scope": "user",
+        "directory": "$XDG_RUNTIME_DIR/secrets",
+        "generations": "$XDG_RUNTIME_DIR/secrets.d",
+    }
+    given = {**user, "secrets": [{**SECRET, "credentials": ["x.service:db"]}]}
+    assert parse_manifest(encoded(given)).secrets[0].credentials == ("x.service:db",)
+    assert code_of(encoded({**user, "credential_key": "host"})) is Code.MANIFEST
+
+
 @pytest.mark.parametrize("owner", ["", "a b", "-x", "4294967295", "99999999999", "01", "a:b", 0, None])
 def test_wrong_owners(owner: object) -> None:
     assert code_of(with_secret(owner=owner)) is Code.OWNER
@@ -284,6 +346,9 @@ def test_the_initial_ram_disk_is_on_a_disk() -> None:
         {"readers": FINGERPRINT},
         {"max_stale": "30"},
         {"max_stale": 30},
+        {"live": "web/db"},
+        {"live": True},
+        {"live": "pass:a\nb"},
         {"restart_units": ["-oops.service"]},
         {"restart_units": ["nginx"]},
         {"restart_units": ["a b.service"]},
@@ -413,6 +478,8 @@ WORDS = st.sampled_from(
             "",
             "x.service",
             "-x.service",
+            "x.service:db",
+            "tpm2",
             "a\n",
             "$HOME/x",
             "age1q",
@@ -472,6 +539,16 @@ def test_schema_and_parser_agree_on_anything(accepted: Callable[[object], bool],
 def test_schema_accepts_the_examples(accepted: Callable[[object], bool]) -> None:
     assert accepted(WHOLE) and accepted(MINIMAL)
     assert not accepted({**MINIMAL, "extra": 1})
+
+
+def test_a_live_value_is_one_age_file_of_a_machine() -> None:
+    live = parse_manifest(with_secret(live="pass:web/db", id="pass:web/db")).secrets[0]
+    assert (live.live, live.id) == ("pass:web/db", "pass:web/db")
+    assert code_of(with_secret(live="pass:web/db", format="yaml")) is Code.MANIFEST
+    user = {**MINIMAL, "scope": "user", "secrets": [{**SECRET, "live": "pass:web/db"}]}
+    assert code_of(encoded(user)) is Code.MANIFEST
+    del user["secrets"][0]["live"]
+    parse_manifest(encoded(user))
 
 
 def test_the_documented_example(accepted: Callable[[object], bool], repository_root: Path) -> None:

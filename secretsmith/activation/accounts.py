@@ -6,12 +6,12 @@ import grp
 import os
 import pwd
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Protocol
 
 from secretsmith.errors import Code, SecretsmithError
 from secretsmith.manifest import ManifestEntry
+from secretsmith.record import field, record
 
 _ALL_IDS = ((0, 0xFFFF_FFFF),)
 Ranges = tuple[tuple[int, int], ...]
@@ -52,7 +52,7 @@ def _once(known: dict[str, int | None], name: str, ask: Callable[[], int]) -> in
     return known[name]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Ownership:
     """The numbers that a file gets."""
 
@@ -60,7 +60,7 @@ class Ownership:
     gid: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Caller:
     """The user that activation runs as, and what that user may give away."""
 

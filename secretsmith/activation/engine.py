@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from secretsmith.activation.accounts import Accounts, Caller, Ownership, SystemAccounts
 from secretsmith.activation.folders import failed, open_folder, safe_folder
@@ -16,7 +16,7 @@ from secretsmith.activation.places.placed import Placed, PlacedPath, load_placed
 from secretsmith.activation.plan import Judge
 from secretsmith.activation.ramdisk import Memory
 from secretsmith.activation.report import Problem, Report
-from secretsmith.activation.scope import settled, surroundings
+from secretsmith.activation.scope import CREDSTORE_NAME, settled, surroundings
 from secretsmith.activation.state import STATE_FILE, Moment, load_state, save_state
 from secretsmith.activation.status import Known, load_status, write_status
 from secretsmith.activation.target import Target, locked_target
@@ -25,15 +25,20 @@ from secretsmith.activation.units.options import Notify, UnitOptions, UnitResult
 from secretsmith.activation.values import Values
 from secretsmith.errors import Code, RefusedInput, SecretsmithError
 from secretsmith.manifest import Manifest, Phase, Scope, parse_manifest
+from secretsmith.record import field, record, replace
+
+if TYPE_CHECKING:
+    from secretsmith.activation.credstore import Credstore
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Options:
     """How to activate.
 
     ``status`` is the status file's path and ``paths`` that of the record of custom paths, None for no such file; with
     ``usual`` those that are None are where they usually are. ``wait`` is in seconds, for the lock. ``phase`` None means
-    all. ``source`` is the manifest's path, ``environ`` has HOME and XDG_RUNTIME_DIR for manifests of users.
+    all. ``units_for`` gives ``units`` once the scope is known. ``source`` is the manifest's path, ``environ`` has HOME and XDG_RUNTIME_DIR for
+    manifests of users.
     """
 
     memory: Memory = Memory.MOUNT
@@ -44,11 +49,12 @@ class Options:
     wait: float = 30.0
     phase: Phase | None = None
     units: UnitOptions = field(default_factory=lambda: UnitOptions(Notify.NONE))
+    units_for: Callable[[Scope], UnitOptions] | None = None
     source: str | None = None
     environ: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass
+@record(frozen=False, slots=False)
 class Run:
     """One activation on its way: what it was given, and what has come of it so far.
 
@@ -105,6 +111,8 @@ def begin(
     """Check the manifest and who is asking; nothing is opened yet. Raises as :func:`activate`."""
     caller = Caller.current(owner_self=options.owner_self)
     manifest = settled(parse_manifest(data), options.environ, caller)
+    if options.units_for is not None:
+        options = replace(options, units=options.units_for(manifest.scope), units_for=None)
     if manifest.scope is Scope.USER:
         caller = replace(caller, owner_self=True)
         if options.phase not in (None, Phase.SERVICES):
@@ -196,7 +204,10 @@ def _phase(run: Run, phase: Phase, locks: contextlib.ExitStack) -> None:
     run.on_disk |= not target.is_memory
     with target.existing() as folder:
         standing = look(common, phase, target, folder, *remembered(run, phase))
-        if standing.is_installed and _is_told(run, phase, target):
+        store = credstore(run)
+        sources = common.sources.digests()
+        is_current = store is None or store.is_current(view.entries(), sources)
+        if standing.is_installed and is_current and _is_told(run, phase, target):
             # Had the record been lost, a copy would be a stranger after the next boot.
             unsaved = _remember(run, view, standing.state.placed)
             run.reports.append(
@@ -218,8 +229,25 @@ def _phase(run: Run, phase: Phase, locks: contextlib.ExitStack) -> None:
         now = common.clock()
         decisions, problems = decide(view, common.values, standing.owners, judge(common, standing, now))
         work = Work(standing, target, now, lambda placed: _remember(run, view, placed))
-        run.reports.append(install(work, decisions, problems))
+        report = install(work, decisions, problems)
+        run.reports.append(report if store is None else store.applied(report, sources))
         run.targets.append(target)
+
+
+def credstore(run: Run) -> Credstore | None:
+    """Return where credentials are kept on the disk, beside the record of custom paths; None where they are not this run's.
+
+    Before users exist the disk may be read-only still, and the run of all phases comes later.
+    """
+    if run.options.paths is None or run.options.phase is Phase.USERS:
+        return None
+    folder = f"{run.options.paths.rpartition('/')[0]}/{CREDSTORE_NAME}"
+    if run.manifest.credential_key is None and not os.path.lexists(folder):
+        return None
+    # Imported here: most hosts have no such folder, and an unchanged run is to be quick.
+    from secretsmith.activation.credstore import Credstore
+
+    return Credstore(folder, run.manifest, run.common.caller)
 
 
 def judge(common: Common, standing: Standing, now: Moment) -> Judge:
@@ -338,8 +366,21 @@ def remarks(run: Run) -> Iterator[str]:
     yield from dict.fromkeys(run.remarks)
     if run.on_disk:
         yield f"{manifest.generations} is a plain folder, NOT RAM: for a demo only"
+    if manifest.credential_key is not None and run.options.paths is None:
+        yield "credentials are not encrypted for the disk: that takes the machine's root"
     if caller.owner_self and manifest.scope is Scope.SYSTEM:
         yield f"every file belongs to user {caller.uid}: owners need root"
 
 
-__all__ = ["Options", "Run", "activate", "begin", "judge", "mount_only", "phases", "remarks", "remembered"]
+__all__ = [
+    "Options",
+    "Run",
+    "activate",
+    "begin",
+    "credstore",
+    "judge",
+    "mount_only",
+    "phases",
+    "remarks",
+    "remembered",
+]

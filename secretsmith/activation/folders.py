@@ -10,10 +10,10 @@ import errno
 import os
 import stat
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from shlex import quote
 
 from secretsmith.errors import Code, SecretsmithError
+from secretsmith.record import record
 
 TEMPORARY = (
     ".secretsmith-tmp"  # suffix of what is renamed into place; one name each, as the lock allows one writer
@@ -27,7 +27,7 @@ Become = Callable[[int], contextlib.AbstractContextManager[None]]
 """Acts as the user with this number for a block."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Folder:
     """A safe folder. ``owner`` is the user whose own folders led to it, None when only trusted ones did."""
 

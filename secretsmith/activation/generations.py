@@ -8,7 +8,6 @@ import os
 import re
 import stat
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from shlex import quote
 
 from secretsmith.activation.accounts import Ownership
@@ -24,6 +23,7 @@ from secretsmith.activation.folders import (
 from secretsmith.activation.opening.sources import MAX_SOURCE_BYTES
 from secretsmith.activation.ramdisk import FOLDER_MODE
 from secretsmith.errors import Code, SecretsmithError
+from secretsmith.record import record
 from secretsmith.sensitive import Sensitive
 
 _NUMBER = re.compile(r"[1-9][0-9]{0,17}\Z")
@@ -33,7 +33,7 @@ _NO_FILE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO)
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class InstalledFile:
     """A file of a generation, read or to be written; ``name`` may have slashes."""
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
 
 from secretsmith.activation.folders import failed
 from secretsmith.activation.generations import Generations, Reader
@@ -16,12 +15,13 @@ from secretsmith.activation.state import HostState, Installed, Moment, Record, s
 from secretsmith.activation.target import Target
 from secretsmith.activation.units.changes import UnitChanges
 from secretsmith.errors import SecretsmithError
+from secretsmith.record import record, replace
 
 Save = Callable[[Placed], SecretsmithError | None]
 """Writes the record of custom paths that outlives a reboot; returns what went wrong."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Work:
     """What an installation needs to know besides the decisions."""
 
@@ -115,7 +115,7 @@ def _finish(
     refused: Mapping[str, SecretsmithError],
 ) -> Report:
     number, places = report.generation or 0, work.standing.places
-    report = _with_failures(report, {**refused, **places.commit()})
+    report = with_failures(report, {**refused, **places.commit()})
     remarks = (f"an old path stays: {error.message}" for error in places.stuck.values())
     report = replace(report, notes=(*report.notes, *remarks))
     stay = _pruned(work, generations, number, known)
@@ -180,7 +180,8 @@ def _kept(work: Work, decisions: Iterable[Decision]) -> dict[str, list[int]] | N
     return stamps
 
 
-def _with_failures(report: Report, failures: Mapping[str, SecretsmithError]) -> Report:
+def with_failures(report: Report, failures: Mapping[str, SecretsmithError]) -> Report:
+    """Return the report with what went wrong, by entry, after its values were in place."""
     decisions, problems = list(report.decisions), list(report.problems)
     for place, decision in enumerate(decisions):
         error = failures.get(decision.entry.name)
@@ -209,4 +210,4 @@ def _record(work: Work, decisions: Iterable[Decision], stamps: Mapping[str, list
     return Record(work.standing.inputs, complete=False, files=files)
 
 
-__all__ = ["Save", "Work", "install"]
+__all__ = ["Save", "Work", "install", "with_failures"]

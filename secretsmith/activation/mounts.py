@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+
+from secretsmith.record import record
 
 IN_MEMORY = ("tmpfs", "ramfs")
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Mount:
     """One mount: where, of which type, with the options of the mount and of the filesystem."""
 

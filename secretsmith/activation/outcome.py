@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 
 from secretsmith.activation.accounts import group_name, user_name
 from secretsmith.activation.generations import InstalledFile
@@ -11,13 +10,14 @@ from secretsmith.activation.report import Report
 from secretsmith.activation.units.options import UnitResult
 from secretsmith.errors import ExitCode, SecretsmithError
 from secretsmith.manifest import ManifestEntry, Scope
+from secretsmith.record import field, record
 
 _ORDER = (ExitCode.CANNOT_DECRYPT, ExitCode.INTEGRITY, ExitCode.NOT_FOUND, ExitCode.ERROR)
 
 _REFUSED = ("occupied", "unsafe")  # what activation will not do at a custom path
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Outcome:
     """The reports of the phases that came to an end, and the errors of those that did not.
 
@@ -49,6 +49,11 @@ class Outcome:
             yield report.summary()
             if self.preview:
                 yield from _preview(report)
+            if report.sealed:
+                encrypt = "would encrypt" if self.preview else "encrypted"
+                yield f"{encrypt} for the disk: {', '.join(report.sealed)}"
+            if report.unsealed:
+                yield f"removed from the disk: {', '.join(report.unsealed)}"
         yield from (f"  {what} {path}" for path, what in self.places)
         would = "would " if self.preview else ""
         for verb, past, units in (

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
 from hashlib import sha256
 
 from secretsmith.activation.accounts import Accounts, Caller, Ownership
@@ -18,11 +17,12 @@ from secretsmith.activation.target import Target
 from secretsmith.activation.values import Values
 from secretsmith.errors import Code, SecretsmithError
 from secretsmith.manifest import Manifest, ManifestEntry, Phase
+from secretsmith.record import record, replace
 
 Owners = dict[str, Ownership | SecretsmithError]
 
 
-@dataclass(frozen=True)
+@record(slots=False)
 class Common:
     """What all phases of a run share. ``data`` is the manifest as bytes, ``whole`` the manifest of all phases."""
 
@@ -35,7 +35,7 @@ class Common:
     clock: Callable[[], Moment]
 
 
-@dataclass
+@record(frozen=False, slots=False)
 class Standing:
     """What is known of one phase before anything is decided. ``before`` is what earlier runs left at custom paths."""
 

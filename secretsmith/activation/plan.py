@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import stat
 from collections.abc import Collection
-from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
 from hashlib import sha256
@@ -14,6 +13,7 @@ from secretsmith.activation.generations import InstalledFile, Reader
 from secretsmith.activation.state import Installed, Moment, Record
 from secretsmith.errors import Code, SecretsmithError
 from secretsmith.manifest import ManifestEntry, ManifestSecret, ManifestTemplate, Output
+from secretsmith.record import record
 from secretsmith.sensitive import Sensitive
 
 # No text of a manifest has this character, so nothing that is made with it can be mistaken for one.
@@ -30,7 +30,7 @@ class State(StrEnum):
     REFUSED = "refused"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Subject:
     """One secret or template: ``id`` and ``key`` say whether an earlier value is one of the same.
 
@@ -44,7 +44,7 @@ class Subject:
     max_stale: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Decision:
     """The fate of one entry. ``file`` is what goes into the generation; ``known`` whether the live one has the name.
 
@@ -66,7 +66,7 @@ class Decision:
         return self.subject.entry
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Kept:
     """A last good value, since when it is stale, and whether it is known to be as activation wrote it."""
 
@@ -75,7 +75,7 @@ class Kept:
     ours: bool
 
 
-@dataclass(frozen=True)
+@record(slots=False)
 class Past:
     """What is live: the generation's files and what was recorded of them."""
 
@@ -142,7 +142,7 @@ def subject_of_template(template: ManifestTemplate, uses: Collection[Subject]) -
     )
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Judge:
     """Decides one entry at a time. ``nobody`` owns what has no known owner."""
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 
 from secretsmith.activation.accounts import Accounts
 from secretsmith.activation.decide import decide
-from secretsmith.activation.engine import Options, Run, begin, judge, phases, remarks, remembered
+from secretsmith.activation.engine import Options, Run, begin, credstore, judge, phases, remarks, remembered
 from secretsmith.activation.folders import failed
 from secretsmith.activation.outcome import Outcome
 from secretsmith.activation.phase import Standing, look
@@ -19,9 +18,10 @@ from secretsmith.activation.units.changes import NO_CHANGES, UnitChanges
 from secretsmith.activation.units.telling import notify_units
 from secretsmith.errors import SecretsmithError
 from secretsmith.manifest import Phase
+from secretsmith.record import record, replace
 
 
-@dataclass(frozen=True)
+@record(slots=False)
 class Preview:
     """One phase as it is and as it would be. ``places``: what would be done at custom paths, (path, what)."""
 
@@ -109,6 +109,8 @@ def _preview(run: Run, phase: Phase) -> Preview:
             for item in decisions
             if item.entry.path is not None and item.file is not None
         ]
+        store = credstore(run)
+        due = () if store is None else store.due(decisions, common.sources.digests())
         report = Report(
             view,
             phase,
@@ -118,9 +120,10 @@ def _preview(run: Run, phase: Phase) -> Preview:
             tuple(problems),
             standing.notes,
             units=standing.state.pending | UnitChanges.of(changed),
+            sealed=due,
             preview=True,
         )
-        if not report.removed and not changed and standing.live is not None and not problems:
+        if not report.removed and not changed and not due and standing.live is not None and not problems:
             report = replace(report, nothing_done=standing.is_installed, unchanged=len(decisions))
         return Preview(standing, report, tuple(standing.places.forecast(files)))
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 from secretsmith.activation.plan import Decision, State
 from secretsmith.activation.units.changes import NO_CHANGES, UnitChanges
 from secretsmith.errors import CannotDecrypt, ExitCode, IntegrityFailure, NotFound, SecretsmithError
 from secretsmith.manifest import Manifest, Phase
+from secretsmith.record import record
 
 # The worst news first: a host that cannot decrypt explains most of what else went wrong.
 _RANKED = (
@@ -18,7 +18,7 @@ _RANKED = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Problem:
     """What went wrong with one secret, or (``name`` None) with the host as a whole. Not ``required``: only said."""
 
@@ -28,11 +28,12 @@ class Problem:
     kept: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Report:
     """The outcome of one phase, whose manifest is ``manifest``. ``nothing_done`` means that the input was the same as last time.
 
-    ``units`` are still to be told of what changed. A ``preview`` did nothing and says what would be done.
+    ``units`` are still to be told of what changed; ``sealed`` and ``unsealed`` are credentials (``UNIT:NAME``) that were encrypted
+    for the disk, and removed from it. A ``preview`` did nothing and says what would be done.
     """
 
     manifest: Manifest
@@ -45,6 +46,8 @@ class Report:
     nothing_done: bool = False
     unchanged: int = 0
     units: UnitChanges = NO_CHANGES
+    sealed: tuple[str, ...] = ()
+    unsealed: tuple[str, ...] = ()
     preview: bool = False
 
     @property

@@ -5,16 +5,16 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 
 from secretsmith.activation.accounts import Caller
 from secretsmith.errors import Code, RefusedInput, SecretsmithError
 from secretsmith.manifest import Manifest, Scope
+from secretsmith.record import record, replace
 
 _RUNTIME, _HOME = "$XDG_RUNTIME_DIR", "$HOME"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Surroundings:
     """Where activation writes besides the secrets: the status file, and the record of custom paths; None for none."""
 
@@ -22,6 +22,9 @@ class Surroundings:
     paths: str | None = None
 
 
+CREDSTORE_NAME = (
+    "credstore"  # beside the record of custom paths: credentials, encrypted with a key of the machine
+)
 SYSTEM = Surroundings("/run/secretsmith/status.json", "/var/lib/secretsmith/paths.json")
 
 
@@ -87,4 +90,4 @@ def _own_folder(variable: str, environ: Mapping[str, str], caller: Caller) -> st
     return clean
 
 
-__all__ = ["SYSTEM", "Surroundings", "settled", "surroundings"]
+__all__ = ["CREDSTORE_NAME", "SYSTEM", "Surroundings", "settled", "surroundings"]

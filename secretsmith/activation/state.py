@@ -9,12 +9,12 @@ import json
 import math
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
 
 from secretsmith.activation.folders import read_small, replace_file
 from secretsmith.activation.places.placed import Placed, placed_from_tree, placed_tree
 from secretsmith.activation.units.changes import NO_CHANGES, UnitChanges
 from secretsmith.manifest.patterns import COMPILED
+from secretsmith.record import field, record, replace
 
 STATE_FILE = "state.json"
 _VERSION = 1
@@ -22,7 +22,7 @@ _MAX_BYTES = 32 * 1024 * 1024
 _MAX_RECORDS = 16 * 1024 * 1024  # characters: some 70,000 files of all generations together
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Moment:
     """A point in time: ``wall`` (seconds since 1970) is for people, ``boot`` (seconds since boot) for differences.
 
@@ -40,7 +40,7 @@ class Moment:
         return cls(time.time(), time.clock_gettime(time.CLOCK_BOOTTIME), time.monotonic())
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Installed:
     """What is known of one file of a generation. ``stale_since`` is None for a value that is up to date.
 
@@ -55,7 +55,7 @@ class Installed:
     ours: bool = True
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Record:
     """What one generation was made from. ``complete``: everything after the switch was done as well, without failure."""
 
@@ -64,7 +64,7 @@ class Record:
     files: Mapping[str, Installed]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class HostState:
     """Records by generation, what activation left at custom paths, and units that are still to be told."""
 

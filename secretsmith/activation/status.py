@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from secretsmith.activation.accounts import Caller
@@ -15,12 +14,13 @@ from secretsmith.activation.report import Report
 from secretsmith.activation.state import Moment
 from secretsmith.errors import Code, ExitCode, SecretsmithError
 from secretsmith.manifest import Manifest, ManifestSecret, Phase
+from secretsmith.record import record
 
 VERSION = 1
 _MAX_BYTES = 32 * 1024 * 1024
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Known:
     """The status file as it is: the whole JSON, and the generation that it says is live for each phase."""
 

@@ -6,6 +6,8 @@ say: names that clash, paths that lead elsewhere, references to nothing. A manif
 """
 
 from secretsmith.manifest.model import (
+    LIVE_ROOT,
+    CredentialKey,
     Filter,
     Manifest,
     ManifestEntry,
@@ -19,12 +21,15 @@ from secretsmith.manifest.model import (
     Scope,
     SourceFormat,
     TemplateFormat,
+    live_path,
 )
 from secretsmith.manifest.rules import is_below
 from secretsmith.manifest.text import MAX_MANIFEST_BYTES, dump_manifest, parse_manifest
 
 __all__ = [
+    "LIVE_ROOT",
     "MAX_MANIFEST_BYTES",
+    "CredentialKey",
     "Filter",
     "Manifest",
     "ManifestEntry",
@@ -40,5 +45,6 @@ __all__ = [
     "TemplateFormat",
     "dump_manifest",
     "is_below",
+    "live_path",
     "parse_manifest",
 ]

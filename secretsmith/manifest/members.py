@@ -22,6 +22,8 @@ _WANTED = {
     "place": "an absolute path without . or .. parts",
     "fingerprint": '"SHA256:" and 43 base64 characters',
     "unit": 'a unit name with its suffix, such as "nginx.service"',
+    "credential": 'a service, socket or mount and the name of the credential in it, such as "web.service:db"',
+    "reference": 'a reference such as "pass:web/db"',
     "duration": 'a number and one of s m h d w, such as "30d"',
     "key": "a slash path without empty parts",
 }
@@ -85,9 +87,12 @@ class Members:
     def choice(self, name: str, kind: type[_Enum], default: _Enum | None = None) -> _Enum:
         """Take one of the words of ``kind``."""
         value = self.take(name) if default is None else self.left.pop(name, default)
-        if not isinstance(value, str) or value not in list(kind):
-            self.refuse(f"{name}: wants one of {', '.join(kind)}, not {shown(value)}")
-        return kind(value)
+        try:
+            if isinstance(value, str):
+                return kind(value)
+        except ValueError:
+            pass  # told below, as what is no text at all
+        return self.refuse(f"{name}: wants one of {', '.join(kind)}, not {shown(value)}")
 
     def flag(self, name: str, *, default: bool) -> bool:
         """Take true or false."""

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from hashlib import sha256
+from typing import Final
 
+from secretsmith.record import field, record, replace
+
+LIVE_ROOT: Final = "/var/lib/secretsmith/current"
+"""Where the tree in use of ``secretsmith deploy`` lies on a host, and live values in it."""
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
 
@@ -67,6 +72,14 @@ class Method(StrEnum):
     COPY = "copy"
 
 
+class CredentialKey(StrEnum):
+    """What systemd-creds encrypts a credential with: the machine's own secret, its TPM, or both."""
+
+    HOST = "host"
+    TPM2 = "tpm2"
+    BOTH = "host+tpm2"
+
+
 class Phase(StrEnum):
     """When a secret is needed: before users exist, for services, or in the initial RAM disk."""
 
@@ -78,7 +91,7 @@ class Phase(StrEnum):
 _SUFFIXES = {Phase.SERVICES: "", Phase.USERS: "-for-users", Phase.INITRD: "-for-initrd"}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class ManifestPrincipal:
     """Whose key a fingerprint is, so that a host can name the readers of a file it cannot open."""
 
@@ -87,9 +100,12 @@ class ManifestPrincipal:
     recipient: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class ManifestEntry:
-    """What a secret and a template have in common. ``path`` is None when it is ``DIRECTORY/NAME``."""
+    """What a secret and a template have in common. ``path`` is None when it is ``DIRECTORY/NAME``.
+
+    ``credentials`` are ``UNIT:NAME``: the unit is handed the value as its credential of that name.
+    """
 
     name: str
     owner: str = "root"
@@ -102,6 +118,7 @@ class ManifestEntry:
     plaintext_on_disk: bool = False
     restart_units: tuple[str, ...] = ()
     reload_units: tuple[str, ...] = ()
+    credentials: tuple[str, ...] = ()
 
     @property
     def mode_bits(self) -> int:
@@ -109,9 +126,17 @@ class ManifestEntry:
         return int(self.mode, 8)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+def live_path(reference: str) -> str:
+    """Return where the value of ``reference`` lies in the tree of a deploy; two secrets of one reference have one file."""
+    return f"live/{sha256(reference.encode()).hexdigest()[:32]}.age"
+
+
+@record(kw_only=True)
 class ManifestSecret(ManifestEntry):
-    """One value and where it goes. ``readers`` is None when the builder did not say; ``id`` defaults to the name."""
+    """One value and where it goes. ``readers`` is None when the builder did not say; ``id`` defaults to the name.
+
+    ``live`` is the reference that ``secretsmith deploy`` fetches the value from, None where it is a file of the repository.
+    """
 
     source: str
     format: SourceFormat
@@ -120,6 +145,7 @@ class ManifestSecret(ManifestEntry):
     output: Output = Output.VALUE
     readers: tuple[str, ...] | None = None
     max_stale: str | None = None
+    live: str | None = None
 
     def __post_init__(self) -> None:
         if not self.id:
@@ -131,7 +157,7 @@ class ManifestSecret(ManifestEntry):
         return None if self.max_stale is None else int(self.max_stale[:-1]) * _SECONDS[self.max_stale[-1]]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class Placeholder:
     """Which secret's value replaces a text, and how it is quoted."""
 
@@ -139,7 +165,7 @@ class Placeholder:
     filter: Filter = Filter.RAW
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class ManifestTemplate(ManifestEntry):
     """A file made of a text and the values of secrets."""
 
@@ -148,9 +174,12 @@ class ManifestTemplate(ManifestEntry):
     placeholders: Mapping[str, Placeholder] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class Manifest:
-    """A whole manifest. ``directory`` is the link that services read through, ``generations`` the folder behind it."""
+    """A whole manifest. ``directory`` is the link that services read through, ``generations`` the folder behind it.
+
+    With ``credential_key`` credentials are kept on the disk, encrypted with that key of the machine.
+    """
 
     host: str
     directory: str
@@ -162,6 +191,7 @@ class Manifest:
     host_key: str | None = None
     principals: Mapping[str, ManifestPrincipal] = field(default_factory=dict)
     templates: tuple[ManifestTemplate, ...] = ()
+    credential_key: CredentialKey | None = None
 
     def for_phase(self, phase: Phase) -> Manifest:
         """Return what this manifest says for one phase, which has a place of its own.

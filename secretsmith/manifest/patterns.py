@@ -22,6 +22,9 @@ PATTERNS = {
     "key": r"^[^/\x00-\x1f\x7f]{1,255}(/[^/\x00-\x1f\x7f]{1,255}){0,63}$",
     # A unit name is an argument of systemctl, so it never begins with a dash.
     "unit": r"^[A-Za-z0-9:_.\\@][A-Za-z0-9:_.\\@-]{0,240}\.(service|socket|timer|path|mount|target)$",
+    # The part behind the last colon is systemd's name of it. Together they are a file's name, which has room for 255 bytes.
+    "credential": r"^[A-Za-z0-9:_.@][A-Za-z0-9:_.@-]{0,140}\.(service|socket|mount):[A-Za-z0-9_][A-Za-z0-9_.@+-]{0,79}$",
+    "reference": r"^[a-z][a-z0-9-]{0,31}:[^\x00-\x1f\x7f]{1,1024}$",
     "duration": r"^[1-9][0-9]{0,5}[smhdw]$",
 }
 COMPILED = {name: re.compile(pattern[:-1] + r"\Z") for name, pattern in PATTERNS.items()}

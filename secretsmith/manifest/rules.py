@@ -10,12 +10,20 @@ from secretsmith.manifest.members import shown
 from secretsmith.manifest.model import Manifest, Method, Output, Phase, Scope, SourceFormat
 
 MAX_ID = 0xFFFF_FFFE  # (uid_t)-1 means "leave it" to chown, so it is never an owner
+OWN_UNITS = ("secretsmith-activate.service", "secretsmith-mount.service", "secretsmith-users.service")
 FORBIDDEN_ROOTS = ("/nix/store", "/proc", "/sys", "/dev")  # read-only, or files that are not files
 
 
 def check_rules(manifest: Manifest) -> None:
     """Raise RefusedInput (NAME_CLASH, PATH_UNSAFE, OWNER, MANIFEST) for the first thing that is wrong."""
-    for check in (_check_places, _check_names, _check_paths, _check_accounts, _check_entries):
+    for check in (
+        _check_places,
+        _check_names,
+        _check_paths,
+        _check_accounts,
+        _check_entries,
+        _check_credentials,
+    ):
         check(manifest)
 
 
@@ -120,7 +128,30 @@ def _check_entries(manifest: Manifest) -> None:
             _refuse(Code.MANIFEST, shown(secret.name), f"format {secret.format} has no keys")
         if secret.output is not Output.VALUE and secret.format in (SourceFormat.AGE, SourceFormat.BINARY):
             _refuse(Code.MANIFEST, shown(secret.name), f"format {secret.format} has one value and no output")
+        if secret.live is not None and secret.format is not SourceFormat.AGE:
+            _refuse(
+                Code.MANIFEST, shown(secret.name), f"live: such a value has format age, not {secret.format}"
+            )
+        if secret.live is not None and manifest.scope is Scope.USER:
+            _refuse(
+                Code.MANIFEST, shown(secret.name), "live: only whole machines are deployed, no scope user"
+            )
     _check_placeholders(manifest)
+
+
+def _check_credentials(manifest: Manifest) -> None:
+    if manifest.credential_key is not None and manifest.scope is Scope.USER:
+        # The keys of systemd-creds are the machine's, and root's alone.
+        _refuse(Code.MANIFEST, "credential_key", "scope user has none")
+    seen: dict[str, str] = {}
+    for entry in manifest.entries():
+        for text in entry.credentials:
+            where = f"{shown(entry.name)}: credentials"
+            if text in seen:
+                _refuse(Code.NAME_CLASH, where, f"{text} is also that of {shown(seen[text])}")
+            seen[text] = entry.name
+            if (unit := text.rpartition(":")[0]) in OWN_UNITS:
+                _refuse(Code.MANIFEST, where, f"{unit} makes them, so it cannot wait for one")
 
 
 def _check_placeholders(manifest: Manifest) -> None:

@@ -6,6 +6,7 @@ from typing import TypedDict
 
 from secretsmith.manifest.members import Members, has_surrogates, shown
 from secretsmith.manifest.model import (
+    CredentialKey,
     Filter,
     Manifest,
     ManifestPrincipal,
@@ -46,6 +47,7 @@ def read_shape(tree: object) -> Manifest:
             _template(_entry(item, "templates", at), directory)
             for at, item in top.items("templates", least=0)
         ),
+        credential_key=top.choice("credential_key", CredentialKey) if "credential_key" in top.left else None,
     )
     top.end()
     return manifest
@@ -80,6 +82,7 @@ class _Common(TypedDict):
     plaintext_on_disk: bool
     restart_units: tuple[str, ...]
     reload_units: tuple[str, ...]
+    credentials: tuple[str, ...]
 
 
 def _common(given: Members, directory: str) -> _Common:
@@ -97,6 +100,7 @@ def _common(given: Members, directory: str) -> _Common:
         plaintext_on_disk=given.flag("plaintext_on_disk", default=False),
         restart_units=given.texts("restart_units", "unit"),
         reload_units=given.texts("reload_units", "unit"),
+        credentials=given.texts("credentials", "credential"),
     )
 
 
@@ -110,6 +114,7 @@ def _secret(given: Members, directory: str) -> ManifestSecret:
         output=given.choice("output", Output, Output.VALUE),
         readers=given.texts("readers", "fingerprint") if "readers" in given.left else None,
         max_stale=given.maybe("max_stale", "duration"),
+        live=given.maybe("live", "reference"),
     )
     given.end()
     return secret

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import fields
 from typing import NoReturn
 
 from secretsmith.errors import Code, RefusedInput
 from secretsmith.manifest.model import Manifest, ManifestEntry, ManifestPrincipal, Placeholder
 from secretsmith.manifest.rules import check_rules
 from secretsmith.manifest.shape import VERSION, read_shape
+from secretsmith.record import fields
 
 MAX_MANIFEST_BYTES = 16 * 1024 * 1024
 
@@ -34,9 +34,7 @@ def dump_manifest(manifest: Manifest) -> bytes:
 
 def _members(value: Manifest | ManifestEntry | ManifestPrincipal | Placeholder) -> dict[str, object]:
     found = {item.name: getattr(value, item.name) for item in fields(value)}
-    defaults: dict[str, object] = {
-        item.name: {} if item.default_factory is dict else item.default for item in fields(value)
-    }
+    defaults: dict[str, object] = {item.name: item.made() for item in fields(value)}
     return {name: _plain(item) for name, item in found.items() if item != defaults[name]}
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from secretsmith.errors import Code, NotFound, RefusedInput, SecretsmithError
@@ -13,12 +12,13 @@ from secretsmith.operations.plugincontext import RepositoryContext
 from secretsmith.plugin.api import Builder, HostDeclaration, Inspecting, PluginContext
 from secretsmith.plugin.loader import Loaded, Loader
 from secretsmith.project import Project
+from secretsmith.record import record
 from secretsmith.store.atomic import write_atomic
 
 _GROUP = "secretsmith.builders"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class BuiltHost:
     """A host as one builder declares it; ``registered`` says whether the registry has it."""
 
@@ -27,7 +27,7 @@ class BuiltHost:
     registered: bool
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class BuiltHosts:
     """All declared hosts by name, and what the builders found wrong, their own breakage included."""
 
@@ -91,7 +91,7 @@ def make_manifest(
         )
     with builders[0].guard():
         manifest = builders[0].plugin.manifests(context, [host], source_root)[host]
-    return _checked(manifest, host, builders[0])
+    return checked_manifest(manifest, host, builders[0])
 
 
 def write_manifest(manifest: Manifest, path: Path) -> None:
@@ -138,7 +138,8 @@ def _none(loader: Loader) -> NotFound:
     )
 
 
-def _checked(manifest: Manifest, host: str, loaded: Loaded[Builder]) -> Manifest:
+def checked_manifest(manifest: Manifest, host: str, loaded: Loaded[Builder]) -> Manifest:
+    """Return what a builder made for ``host`` as the host will read it. Raises SecretsmithError (PLUGIN_FAILED)."""
     try:
         checked = parse_manifest(dump_manifest(manifest))
     except RefusedInput as error:
@@ -155,6 +156,7 @@ def _checked(manifest: Manifest, host: str, loaded: Loaded[Builder]) -> Manifest
 __all__ = [
     "BuiltHost",
     "BuiltHosts",
+    "checked_manifest",
     "declared_hosts",
     "list_hosts",
     "make_manifest",

@@ -5,10 +5,8 @@ Made to run inside of a build: everything that it imports comes with Python (a t
 
 from __future__ import annotations
 
-import shlex
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from secretsmith.errors import Code, SecretsmithError
@@ -17,10 +15,11 @@ from secretsmith.manifest import MAX_MANIFEST_BYTES, Manifest, ManifestTemplate,
 from secretsmith.operations.buildopening import Proof, judge_opening
 from secretsmith.operations.buildsources import Source, named_paths, read_sources
 from secretsmith.operations.buildsubject import Subject, find_subject
-from secretsmith.operations.narrowing import narrowing
+from secretsmith.operations.narrowing import granting, narrowing
 from secretsmith.policy.lock import LOCK_NAME, Lock, LockEntry, parse_lock
 from secretsmith.policy.registry import REGISTRY_NAME, Registry, parse_registry
 from secretsmith.policy.resolve import Wanted, unruled_readers, wanted_readers
+from secretsmith.record import record
 from secretsmith.sensitive import Sensitive
 from secretsmith.store.atomic import read_file
 from secretsmith.store.limits import MAX_LOCK_BYTES, MAX_REGISTRY_BYTES
@@ -31,7 +30,7 @@ TryTemplate = Callable[[ManifestTemplate, Mapping[str, Sensitive]], object]
 _TRUST = ("wrote", "opened", "assumed")
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class BuildInputs:
     """What a build hands to the check."""
 
@@ -40,7 +39,7 @@ class BuildInputs:
     lock: Lock
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class BuildReport:
     """What was found. ``proofs`` counts the files by what shows that they open, those that could be read and judged."""
 
@@ -86,7 +85,8 @@ class _Check:
         paths = {digest: path for digest, (path, _) in self._entries.items()}
         declared: set[str] = set()
         count = 0
-        for source, secrets in read_sources(self._manifest.host, self._manifest.secrets, paths):
+        stored = [secret for secret in self._manifest.secrets if secret.live is None]
+        for source, secrets in read_sources(self._manifest.host, stored, paths):
             count += 1
             self._found += source.findings
             places = named_paths(secrets)
@@ -95,7 +95,7 @@ class _Check:
                 self._found += self._of_source(self._subject, source, places)
         if self._subject is not None and self._subject.is_host and self._manifest.scope is Scope.SYSTEM:
             self._found += self._undeclared(self._subject, declared)
-        self._found += self._of_templates()
+        self._found += [*self._of_live(), *self._of_templates()]
         return BuildReport(self._manifest.host, count, dict(self._proofs), tuple(self._found))
 
     def _of_source(self, subject: Subject, source: Source, places: tuple[str, ...]) -> Iterator[Finding]:
@@ -141,7 +141,7 @@ class _Check:
                 'if it is one, say so in the manifest: "id": "secrets/…"',
             )
         message = f"{subject.name} declares {path}, which no rule lets it read"
-        hint = f"secretsmith grant {shlex.quote(path)} --to {subject.name}"
+        hint = granting(self._registry, path, subject.name)
         return Finding(Code.NOT_GRANTED, "error", path, message, hint)
 
     def _undeclared(self, subject: Subject, declared: set[str]) -> Iterator[Finding]:
@@ -156,6 +156,16 @@ class _Check:
                 hints[lines] = narrowing(wanted, idle, {subject.name: declared})
             message = f"{subject.name} may read it and does not declare it"
             yield Finding(Code.UNDECLARED, "info", path, message, hints[lines])
+
+    def _of_live(self) -> Iterator[Finding]:
+        """Say what no build brings: whoever builds and never deploys has a host without these values."""
+        names = [secret.name for secret in self._manifest.secrets if secret.live is not None]
+        if names:
+            values = "is a live value" if len(names) == 1 else "are live values"
+            message = (
+                f"{', '.join(names)} {values}, which a deploy brings to {self._manifest.host}, and no build"
+            )
+            yield Finding(Code.LIVE, "info", "", message, f"secretsmith deploy {self._manifest.host}")
 
     def _of_templates(self) -> Iterator[Finding]:
         if self._try_template is None:

@@ -7,13 +7,13 @@ Asking a builder may mean to evaluate a whole configuration, which only happens 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from secretsmith.errors import NotFound, SecretsmithError
 from secretsmith.project import Project
+from secretsmith.record import record
 from secretsmith.store.atomic import read_file, write_atomic
 from secretsmith.store.paths import safe_relative
 
@@ -29,7 +29,7 @@ _VERSION: Final = 1
 _MAX_BYTES: Final = 64 * 1024 * 1024
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Exported:
     """A host as ``builder`` declares it."""
 
@@ -37,7 +37,7 @@ class Exported:
     declared: HostDeclaration
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Export:
     """What all builders declared on the day ``made`` (YYYY-MM-DD), by host; several builders may know one host."""
 
@@ -62,8 +62,9 @@ def export_build(project: Project, builder: str | None = None, *, loader: Loader
     from secretsmith.operations.plugincontext import RepositoryContext
     from secretsmith.plugin.loader import Loader
 
+    loader = loader or Loader()
     context = RepositoryContext(project)
-    builders, findings = recognising(context, builder, loader or Loader())
+    builders, findings = recognising(context, builder, loader)
     # One that was named replaces its own answer; all replace all.
     records = {} if builder is None else dict(_stored(project) or {})
     hosts: list[BuiltHost] = []
@@ -77,7 +78,7 @@ def export_build(project: Project, builder: str | None = None, *, loader: Loader
         records.pop(loaded.entry.name, None)
         if before is not None:
             records[loaded.entry.name] = _record(project, before, answer)
-    _store(project, records)
+    _store(project, records, absent_builders(project, loader, before=True))
     return BuiltHosts(
         tuple(sorted(hosts, key=lambda host: (host.declared.name, host.builder))), tuple(findings)
     )
@@ -132,9 +133,9 @@ def _inputs(project: Project, context: PluginContext, loaded: Loaded[Builder]) -
 
 
 def _record(project: Project, inputs: str, answer: BuiltHosts) -> dict[str, Any]:
-    from dataclasses import asdict
+    from secretsmith.record import as_dict
 
-    hosts = [asdict(host.declared) for host in answer.hosts]
+    hosts = [as_dict(host.declared) for host in answer.hosts]
     return {"inputs": inputs, "made": project.today, "hosts": hosts}
 
 
@@ -144,30 +145,60 @@ def _declaration(raw: Mapping[str, Any]) -> HostDeclaration:
     secrets = [
         SecretDeclaration(**{**each, "units": tuple(each.get("units", ()))}) for each in raw["secrets"]
     ]
-    return HostDeclaration(raw["name"], raw["origin"], tuple(secrets))
+    return HostDeclaration(raw["name"], raw["origin"], tuple(secrets), tuple(raw.get("elsewhere", ())))
+
+
+def absent_builders(project: Project, loader: Loader, *, before: bool = False) -> tuple[str, ...]:
+    """Return the builders that declared something in this clone once, and are not installed any more.
+
+    ``before`` the records of the last answer are replaced, those of builders that are gone count as well.
+    """
+    known = _file(project).get("absent", [])
+    names = {name for name in known if isinstance(name, str)} if isinstance(known, list) else set()
+    names |= set(_stored(project) or {}) if before else set()
+    return tuple(sorted(names - set(loader.names("secretsmith.builders"))))
+
+
+def forget_absent(project: Project) -> None:
+    """Somebody said that the builders which are not installed any more are gone for good."""
+    if _file(project).get("absent"):
+        _store(project, _stored(project) or {}, ())
 
 
 def _stored(project: Project) -> Mapping[str, Any] | None:
+    builders = _file(project).get("builders")
+    return builders if isinstance(builders, dict) else None
+
+
+def _file(project: Project) -> Mapping[str, Any]:
     import json
 
     try:
         found = json.loads(read_file(project.state / EXPORT_FILE, _MAX_BYTES))
     except (SecretsmithError, ValueError, RecursionError):
-        return None
-    if not isinstance(found, dict) or found.get("version") != _VERSION:
-        return None
-    builders = found.get("builders")
-    return builders if isinstance(builders, dict) else None
+        return {}
+    return found if isinstance(found, dict) and found.get("version") == _VERSION else {}
 
 
-def _store(project: Project, records: Mapping[str, Any]) -> None:
+def _store(project: Project, records: Mapping[str, Any], absent: Sequence[str]) -> None:
     import json
 
-    text = json.dumps({"version": _VERSION, "builders": records}, separators=(",", ":"))
+    tree = {"version": _VERSION, "builders": records, "absent": absent}
+    text = json.dumps(tree, separators=(",", ":"))
     # A state folder that cannot be written is no error: builders are asked again.
     with suppress(SecretsmithError):
         write_atomic(project.state / EXPORT_FILE, text.encode(), mode=0o600, durable=False)
     project.index.save()
 
 
-__all__ = ["EXPORT_FILE", "Export", "Exported", "export_build", "has_export", "last_export", "refresh_export"]
+__all__ = [
+    "EXPORT_FILE",
+    "Export",
+    "Exported",
+    "absent_builders",
+    "export_build",
+    "forget_absent",
+    "has_export",
+    "last_export",
+    "refresh_export",
+]

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from secretsmith.errors import Code, SecretsmithError
+from secretsmith.record import record
 
 if TYPE_CHECKING:
     from secretsmith.documents.node import Node
     from secretsmith.documents.sopsfile import SopsFile
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Trouble:
     """Why a key will not do, as the end of a sentence; ``hint`` is "" when setting it is what helps."""
 

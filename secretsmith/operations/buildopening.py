@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Literal
 
 from secretsmith.crypto.evidence import Evidence
@@ -22,6 +21,7 @@ from secretsmith.policy.drift import Present, present_readers
 from secretsmith.policy.lock import LockEntry
 from secretsmith.policy.registry import Registry
 from secretsmith.policy.resolve import Wanted
+from secretsmith.record import record
 
 Proof = Literal["file", "lock", "untold", "refused"]
 """What shows that a file opens; ``untold`` when nothing does, ``refused`` when it is known not to."""
@@ -29,7 +29,7 @@ Proof = Literal["file", "lock", "untold", "refused"]
 _NAMED = 5  # strange recipients in one message
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Opening:
     """What is known of one file, and what is wrong with it."""
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import shlex
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +18,7 @@ from secretsmith.errors import Code, NotFound, SecretsmithError
 from secretsmith.findings import Finding
 from secretsmith.manifest import ManifestSecret, Output
 from secretsmith.operations.buildkeys import KeysOfDocument
+from secretsmith.record import field, record
 from secretsmith.store.atomic import read_file
 from secretsmith.store.limits import MAX_SECRET_BYTES
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 _NAMED = 5  # values in clear that are named in one message
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Source:
     """One file, and the secrets that come from it.
 

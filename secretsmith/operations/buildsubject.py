@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from secretsmith.errors import Code
 from secretsmith.findings import Finding
@@ -11,9 +10,10 @@ from secretsmith.manifest import Manifest, Scope
 from secretsmith.policy.principals import Host, Principal, RetiredKey
 from secretsmith.policy.registry import REGISTRY_NAME, Registry
 from secretsmith.policy.words import did_you_mean
+from secretsmith.record import record
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Subject:
     """The reader that a manifest is for.
 

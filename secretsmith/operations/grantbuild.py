@@ -7,11 +7,11 @@ touched. What a builder does not say counts as not declared, so nothing is done 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 from secretsmith.errors import Code, Conflict, RefusedInput, SecretsmithError
 from secretsmith.operations.build import BuiltHost, recognising
-from secretsmith.operations.buildexport import export_build
+from secretsmith.operations.builddoubts import doubts, missing_builders
+from secretsmith.operations.buildexport import export_build, forget_absent
 from secretsmith.operations.changes import Changed, RekeyChoice, change_registry
 from secretsmith.operations.plugincontext import RepositoryContext
 from secretsmith.plugin.loader import Loader
@@ -23,12 +23,13 @@ from secretsmith.policy.registry import Registry
 from secretsmith.policy.resolve import matching_rules
 from secretsmith.policy.words import shown
 from secretsmith.project import Project
+from secretsmith.record import record
 from secretsmith.store.paths import relative
 
 _SOME = 3
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class LeftOut:
     """Declarations that no rule was made for: why, and the next command."""
 
@@ -36,13 +37,13 @@ class LeftOut:
     hint: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class BuildGrants:
     """What the rules of the build are to become.
 
     ``hosts`` is what builders declare, ``wanted`` what follows from it: file → hosts. ``changes`` lead there. ``left`` are
-    declarations that cannot be followed, ``notes`` are what is odd. ``vanished`` are registered hosts that would lose access and
-    that no builder knows any more.
+    declarations that cannot be followed, ``notes`` are what is odd. ``vanished`` are registered hosts that would lose access though
+    what they declare may only not be seen here; ``doubts`` says why, for each reason once.
     """
 
     hosts: tuple[BuiltHost, ...]
@@ -51,6 +52,7 @@ class BuildGrants:
     left: tuple[LeftOut, ...]
     notes: tuple[str, ...]
     vanished: tuple[str, ...]
+    doubts: tuple[str, ...] = ()
 
 
 def plan_build_grants(project: Project, *, loader: Loader | None = None) -> BuildGrants:
@@ -61,6 +63,11 @@ def plan_build_grants(project: Project, *, loader: Loader | None = None) -> Buil
         RefusedInput: REG_RULES or NAME, a declared file that cannot be the path of a rule.
         SecretsmithError: PLUGIN_FAILED, a builder is broken, and what it declares is not known; whatever builders say of their input.
     """
+    return build_grants(project, asked_hosts(project, loader=loader), loader=loader)
+
+
+def asked_hosts(project: Project, *, loader: Loader | None = None) -> tuple[BuiltHost, ...]:
+    """Ask the builders what hosts declare, all of them or none. Raises as :func:`plan_build_grants`."""
     loader = loader or Loader()
     _, broken = recognising(RepositoryContext(project), None, loader)
     if broken:
@@ -69,11 +76,15 @@ def plan_build_grants(project: Project, *, loader: Loader | None = None) -> Buil
             f"{broken[0].message}; what it declares is not known, so nothing was granted or taken away",
             hints=(broken[0].hint,),
         )
-    return _grants(project, export_build(project, loader=loader).hosts)
+    return export_build(project, loader=loader).hosts
 
 
 def grant_from_build(
-    project: Project, planned: BuildGrants, *, rekey: RekeyChoice | None = None
+    project: Project,
+    planned: BuildGrants,
+    *,
+    rekey: RekeyChoice | None = None,
+    loader: Loader | None = None,
 ) -> tuple[BuildGrants, Changed]:
     """Make the rules of the build say what hosts declare, in one transaction; returns what was done, and the repository after it.
 
@@ -88,7 +99,7 @@ def grant_from_build(
 
     def change(registry: Registry, text: str) -> str:
         nonlocal done
-        done = _grants(project.changed(registry=registry), planned.hosts)
+        done = build_grants(project.changed(registry=registry), planned.hosts, loader=loader)
         if not {*done.vanished} <= {*planned.vanished}:
             raise Conflict(
                 Code.CHANGED,
@@ -101,32 +112,68 @@ def grant_from_build(
         return {name: "revoked" for change in done.changes for name in change.remove}
 
     changed = change_registry(project, change, losing=losing, rekey=rekey)
+    forget_absent(project)
     return done, changed
 
 
-def _grants(project: Project, hosts: Sequence[BuiltHost]) -> BuildGrants:
-    wanted, left = _wanted(project, hosts)
+def build_grants(
+    project: Project,
+    hosts: Sequence[BuiltHost],
+    only: Collection[str] | None = None,
+    *,
+    loader: Loader | None = None,
+) -> BuildGrants:
+    """Say what becomes of the rules of the build when ``hosts`` declare what they do; of the files ``only`` alone, if given.
+
+    Raises:
+        RefusedInput: as :func:`plan_build_grants`.
+    """
+    wanted, left = _wanted(project, hosts, only)
+    if only is not None:
+        wanted |= _kept(project.registry, only)
     changes = build_rule_changes(project.registry, wanted)
-    known = {host.declared.name for host in hosts}
-    losing = {name for change in changes for name in change.remove}
-    vanished = [
-        name for name, host in project.registry.hosts.items() if name in losing - known and host.reads
-    ]
+    losing: dict[str, list[str]] = {}
+    for change in changes:
+        for name in change.remove:
+            if name in project.registry.hosts and project.registry.hosts[name].reads:
+                losing.setdefault(name, []).append(change.path)
+    missing = missing_builders(project, loader or Loader()) if losing else ()
+    why = doubts(hosts, losing, missing)
+    reasons = dict.fromkeys(why.values())
     return BuildGrants(
-        tuple(hosts), wanted, changes, tuple(left), tuple(_notes(project, wanted, changes)), tuple(vanished)
+        tuple(hosts),
+        wanted,
+        changes,
+        tuple(left),
+        tuple(_notes(project, wanted, changes)),
+        tuple(name for name in project.registry.hosts if name in why),
+        tuple(f"{', '.join(name for name in why if why[name] == text)}: {text}" for text in reasons),
     )
 
 
-def _wanted(project: Project, hosts: Iterable[BuiltHost]) -> tuple[dict[str, tuple[str, ...]], list[LeftOut]]:
+def _kept(registry: Registry, only: Collection[str]) -> dict[str, tuple[str, ...]]:
+    """Return what the rules of the build say already of other files than ``only``."""
+    found: dict[str, tuple[str, ...]] = {}
+    for rule in registry.rules:
+        if rule.origin == "build" and rule.pattern not in only:
+            found[rule.pattern] = (*found.get(rule.pattern, ()), *rule.readers)
+    return found
+
+
+def _wanted(
+    project: Project, hosts: Iterable[BuiltHost], only: Collection[str] | None
+) -> tuple[dict[str, tuple[str, ...]], list[LeftOut]]:
     """Return file → hosts for the rules, and what there is no rule for."""
     registry, left = project.registry, []
     declared: dict[str, set[str]] = {}
     for host in hosts:
         name = host.declared.name
         if name in registry.hosts:
-            for secret in host.declared.secrets:
-                declared.setdefault(_path(secret.file, name, secret.origin), set()).add(name)
-        elif host.declared.secrets:
+            paths = [declared_path(secret.file, name, secret.origin) for secret in host.declared.stored]
+            for path in paths:
+                if only is None or path in only:
+                    declared.setdefault(path, set()).add(name)
+        elif any(only is None or secret.file in only for secret in host.declared.stored):
             left.append(
                 LeftOut(
                     f"{name} declares secrets, and the registry has no such host",
@@ -143,8 +190,12 @@ def _wanted(project: Project, hosts: Iterable[BuiltHost]) -> tuple[dict[str, tup
     return wanted, left
 
 
-def _path(file: str, host: str, origin: str) -> str:
-    """Return a declared file as the path of a rule; a wildcard in it would be a grant of other files."""
+def declared_path(file: str, host: str, origin: str) -> str:
+    """Return a declared file as the path of a rule; a wildcard in it would be a grant of other files.
+
+    Raises:
+        RefusedInput: REG_RULES or NAME.
+    """
     try:
         check_pattern(path := relative(file))
     except RefusedInput as error:
@@ -192,4 +243,13 @@ def _notes(
         yield f"{count} not there yet: {some}: secretsmith set"
 
 
-__all__ = ["BuildGrants", "LeftOut", "RuleChange", "grant_from_build", "plan_build_grants"]
+__all__ = [
+    "BuildGrants",
+    "LeftOut",
+    "RuleChange",
+    "asked_hosts",
+    "build_grants",
+    "declared_path",
+    "grant_from_build",
+    "plan_build_grants",
+]

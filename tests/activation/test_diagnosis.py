@@ -209,6 +209,20 @@ def test_the_right_key_and_files_that_are_behind(vault: Vault) -> None:
     assert error.hints[-1] == "on your workstation: secretsmith rekey"
 
 
+def test_live_values_are_mended_by_a_deploy(vault: Vault, tmp_path: Path) -> None:
+    there = vault.age("token", b"x", ed25519_key())
+    error = vault.failure(there, id="pass:token", live="pass:token")
+    assert error.hints[-1] == "on your workstation: secretsmith deploy web1"
+    error = vault.failure(tmp_path / "gone.age", id="pass:token", live="pass:token")
+    assert error.code is Code.NOT_FOUND and "it would hold pass:token, a live value" in error.message
+    assert error.hints == ("on your workstation: secretsmith deploy web1",)
+    vault.members["host_key"] = fingerprint(vault.key)
+    vault.add("token", there, live="pass:token")
+    assert nothing(vault).hints[-1] == "on your workstation: secretsmith deploy web1"
+    vault.add("db", vault.age("db", b"x", ed25519_key()))
+    assert nothing(vault).hints[-1] == "on your workstation: secretsmith rekey"
+
+
 @pytest.mark.parametrize("kind", SourceFormat)
 @pytest.mark.parametrize("data", [b"", b"garbage", b"sops: 1\n", b'{"sops": {}}', b"\xff" * 64])
 def test_readers_of_garbage_are_nobody(kind: SourceFormat, data: bytes) -> None:

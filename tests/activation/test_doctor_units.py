@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 
 import pytest
 from doctors import off, only, prepare, told, unit
@@ -17,6 +16,7 @@ from secretsmith.activation.units.telling import Notify, UnitOptions
 from secretsmith.errors import Code, SecretsmithError
 from secretsmith.findings import Finding
 from secretsmith.manifest import Manifest, Scope, parse_manifest
+from secretsmith.record import replace
 
 PROGRAM = "/usr/bin/env"  # any program that is there
 
@@ -217,3 +217,18 @@ def test_systemd_that_does_not_answer(healthy: Host) -> None:
         parsed(healthy), parsed(healthy), "/etc/manifest.json", UnitOptions(Notify.SYSTEMCTL), ask
     )
     assert only(said).message == "no systemctl in /usr/bin"
+
+
+@pytest.mark.parametrize("key", ["", "host"])
+def test_a_unit_that_is_not_handed_its_credential(healthy: Host, key: str) -> None:
+    healthy.add("db", credentials=["web.service:pw", "app@.service:pw"])
+    if key:
+        healthy.manifest["credential_key"] = key
+    place = "/var/lib/secretsmith/credstore/web.service:pw" if key else f"{healthy.directory}/db"
+    assert not off(units(healthy, unit("web.service", credentials=(place,))))
+    found = only(units(healthy, unit("web.service", credentials=("/run/other",))))
+    assert found.message == "the unit web.service is not handed db as its credential pw"
+    assert found.hint.startswith("secretsmith-activate --write-units ")
+    assert only(units(healthy, missing=["web.service"])).message == (
+        "systemd does not know the unit web.service, which is to be handed db"
+    )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from secretsmith.documents.format import format_of
 from secretsmith.documents.sopsnew import new_document
 from secretsmith.errors import ExitCode
 from secretsmith.manifest import Scope, parse_manifest
+from secretsmith.record import replace
 
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference"
 EXAMPLES = sorted((REFERENCE / "examples").glob("*.json"))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from secretsmith.activation.ramdisk import Memory
 from secretsmith.activation.scope import settled, surroundings
 from secretsmith.errors import Code, ExitCode, SecretsmithError
 from secretsmith.manifest import Phase, parse_manifest
+from secretsmith.record import replace
 
 pytestmark = pytest.mark.usefixtures("open_descriptors")
 

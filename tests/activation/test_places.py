@@ -133,7 +133,7 @@ def test_a_link_into_our_folders_is_ours(site: Site, path: Path, method: Method)
 
 
 def test_a_link_of_an_earlier_directory_is_ours_by_the_record(site: Site, path: Path) -> None:
-    from dataclasses import replace
+    from secretsmith.record import replace
 
     site.add("db", path)
     site.run()

@@ -150,7 +150,7 @@ def as_nobody(host: Host) -> Done:
     # Imported as root, as the interpreter itself may be out of nobody's reach; then nobody for good.
     script = (
         "import os, sys; import secretsmith.cli.activate as door, secretsmith.activation.decide;"
-        "import secretsmith.activation.install, secretsmith.activation.opening.hostkeys, pyrage, ctypes, encodings.ascii;"
+        "import secretsmith.activation.install, secretsmith.activation.opening.hostkeys, nacl._sodium, ctypes, encodings.ascii;"
         "os.setgroups([]); os.setgid(65534); os.setuid(65534); sys.exit(door.main())"
     )
     return subprocess.run(

@@ -272,7 +272,7 @@ class TestWithoutRoot:
         # Imported as root, as the interpreter itself may be out of nobody's reach; then nobody for good.
         script = (
             "import os, sys; import secretsmith.cli.activate as door, secretsmith.activation.decide;"
-            "import secretsmith.activation.install, pyrage, ctypes, encodings.ascii;"
+            "import secretsmith.activation.install, nacl._sodium, ctypes, encodings.ascii;"
             "os.setgroups([]); os.setgid(65534); os.setuid(65534); sys.exit(door.main())"
         )
 

@@ -6,7 +6,6 @@ import json
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import jsonschema
@@ -21,6 +20,7 @@ from secretsmith.plugin.api import HostDeclaration, PluginContext
 from secretsmith.plugin.discovery import Entry
 from secretsmith.plugin.loader import Loader
 from secretsmith.project import Project, open_project
+from secretsmith.record import replace
 from secretsmith.testing import sample_context
 
 ROOT = Path(__file__).resolve().parents[2]

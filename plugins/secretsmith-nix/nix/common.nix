@@ -40,6 +40,7 @@ manifests.evaluate {
     lock
     directory
     keep
+    credentialKey
     identityPaths
     checkFiles
     ;

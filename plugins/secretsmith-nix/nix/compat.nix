@@ -36,10 +36,21 @@ let
 
   # Everything by default, so that `secretsmith.secrets."age.NAME".restartUnits` and the like can be added.
   declare =
-    prefix: section: made: attribute: entry:
+    prefix: section: called: made: attribute: entry:
     nameValuePair "${prefix}.${attribute}" (
-      mapAttrs (_: mkDefault) (made entry // { option = "${prefix}.${section}.${quoted attribute}"; })
+      mapAttrs (_: mkDefault) (
+        made entry
+        // {
+          inherit called;
+          option = "${prefix}.${section}.${quoted attribute}";
+        }
+      )
     );
+  # What messages are about is named as it was written.
+  sopsNames = {
+    file = "sopsFile";
+    phase = "neededForUsers";
+  };
 
   passwords = lib.listToAttrs (
     map (user: nameValuePair user.hashedPasswordFile true) (
@@ -233,15 +244,15 @@ in
   config = lib.mkMerge [
     {
       secretsmith.secrets =
-        mapAttrs' (declare "age" "secrets" (
+        mapAttrs' (declare "age" "secrets" { method = "symlink"; } (
           secret:
           foreign.fromAgenix {
             inherit secret;
             early = passwords ? ${secret.path};
           }
         )) age.secrets
-        // mapAttrs' (declare "sops" "secrets" foreign.fromSops) sops.secrets;
-      secretsmith.templates = mapAttrs' (declare "sops" "templates" (
+        // mapAttrs' (declare "sops" "secrets" sopsNames foreign.fromSops) sops.secrets;
+      secretsmith.templates = mapAttrs' (declare "sops" "templates" { } (
         template: foreign.fromSopsTemplate placeholders (template // { content = template.text; })
       )) sops.templates;
       sops.placeholder = mkIf (sops.templates != { }) (

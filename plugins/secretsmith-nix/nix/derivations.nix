@@ -63,7 +63,8 @@ in
       allowSubstitutes = false;
     };
 
-  # place: where the host finds the manifest; program: its secretsmith-activate; folder: "lib/systemd/system" …
+  # place: where the host finds the manifest; program: its secretsmith-activate; folder: "lib/systemd/system" …; only: "all", or
+  # "dropins" for those of credentials alone
   units =
     {
       name,
@@ -73,6 +74,7 @@ in
       folder,
       python,
       system,
+      only ? "all",
     }:
     derivation {
       name = "secretsmith-units-${replaceStrings [ "/" ] [ "-" ] name}";
@@ -88,6 +90,7 @@ in
         manifestFile
         place
         program
+        only
       ];
       preferLocalBuild = true;
       allowSubstitutes = false;

@@ -38,6 +38,12 @@ let
     name = "systemd/user/${wanted}${name}";
     value.source = "${units}/units/${name}";
   };
+  # What hands credentials to units of the user.
+  dropins = lib.unique (
+    lib.concatMap (
+      entry: map (text: "${lib.head (builtins.match "(.*):[^:]*" text)}.d/50-secretsmith.conf") entry.credentials
+    ) (lib.attrValues cfg.secrets ++ lib.attrValues cfg.templates)
+  );
 in
 {
   options.secretsmith =
@@ -85,6 +91,7 @@ in
           "secretsmith-retry.timer"
           "secretsmith-secret@.target"
         ]
+        ++ map (link "") dropins
         ++ [
           (link "default.target.wants/" "secretsmith-activate.service")
           (link "paths.target.wants/" "secretsmith-identity.path")

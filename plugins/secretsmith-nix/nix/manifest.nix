@@ -7,6 +7,7 @@ let
     concatStringsSep
     filter
     foldl'
+    hashString
     isPath
     listToAttrs
     map
@@ -14,6 +15,7 @@ let
     match
     pathExists
     storeDir
+    substring
     unsafeDiscardStringContext
     ;
   files = import ./files.nix;
@@ -35,6 +37,9 @@ let
     plaintextOnDisk = false;
     restartUnits = [ ];
     reloadUnits = [ ];
+    credentials = [ ];
+    # field → what the option is called, where another module declares it
+    called = { };
   };
   secretDefaults = entryDefaults // {
     file = null;
@@ -43,6 +48,7 @@ let
     output = "value";
     maxStale = null;
     source = null;
+    live = false;
   };
   templateDefaults = entryDefaults // {
     content = "";
@@ -91,6 +97,8 @@ rec {
       scope ? "system",
       directory ? directories.${scope},
       keep ? 2,
+      # what credentials are encrypted with on the host: "host", "tpm2", "host+tpm2"; null: they are read from memory
+      credentialKey ? null,
       identityPaths ? (if scope == "system" then [ "/etc/ssh/ssh_host_ed25519_key" ] else [ ]),
       # path → "rsa" …, where something knows
       identityTypes ? { },
@@ -152,7 +160,14 @@ rec {
       secret =
         attribute: declared:
         let
-          made = entry "secrets" secretDefaults attribute declared;
+          asked = entry "secrets" secretDefaults attribute declared;
+          # Where `secretsmith sync --build` puts a value that only says its source.
+          ownFile = rootPath + "/${known.folder}/${host}/${asked.name}.age";
+          made =
+            if asked.file == null && asked.source != null && rootPath != null && !asked.live then
+              asked // { file = ownFile; }
+            else
+              asked;
           located = files.locate rootPath made.file;
         in
         made
@@ -161,6 +176,8 @@ rec {
           format =
             if made.format != null then
               made.format
+            else if made.live then
+              "age"
             else if made.file == null then
               null
             else
@@ -225,12 +242,27 @@ rec {
         // unless true "required" made.required
         // unless false "plaintext_on_disk" made.plaintextOnDisk
         // unless [ ] "restart_units" made.restartUnits
-        // unless [ ] "reload_units" made.reloadUnits;
+        // unless [ ] "reload_units" made.reloadUnits
+        // unless [ ] "credentials" made.credentials;
+      # What a deploy fetches lies in its tree on the host (LIVE_ROOT and live_path of secretsmith/manifest/model.py).
+      liveSecret =
+        made:
+        common made
+        // {
+          inherit (made) format;
+          id = made.source;
+          live = made.source;
+          source = "/var/lib/secretsmith/current/live/${substring 0 32 (hashString "sha256" made.source)}.age";
+        }
+        // unless null "max_stale" made.maxStale;
       plainSecret =
         sourceOf: made:
         let
           who = readers.${made.located.text};
         in
+        if made.live then
+          liveSecret made
+        else
         common made
         // {
           inherit (made) format;
@@ -261,6 +293,7 @@ rec {
         }
         // unless "system" "scope" scope
         // unless 2 "keep" keep
+        // unless null "credential_key" credentialKey
         // unless { } "principals" principals
         // unless null "host_key" (if registered == null then null else registered.first)
         // unless [ ] "templates" (map plainTemplate templateList);
@@ -272,6 +305,7 @@ rec {
           directory
           identityTypes
           identityOption
+          credentialKey
           root
           checkFiles
           ;
@@ -308,7 +342,7 @@ rec {
       declaration = {
         name = host;
         secrets = map (made: {
-          inherit (made) name format key source owner group mode origin option;
+          inherit (made) name format key source live owner group mode origin option;
           file = if made.file == null then null else made.located.id;
           units = attrNames (
             listToAttrs (

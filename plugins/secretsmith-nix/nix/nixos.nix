@@ -53,7 +53,10 @@ let
     manifestFile = plainFile;
     place = manifest;
     folder = "lib/systemd/system";
+    # With activation scripts, only what hands credentials to units.
+    only = if cfg.useSystemd then "all" else "dropins";
   };
+  hasCredentials = lib.any (entry: entry.credentials != [ ]) entries;
   # Not requiredBy: nothing has to fail because a secret does. sysinit-reactivation: the part of a switch where sysinit units
   # are started anew, before other services.
   atBoot = {
@@ -95,8 +98,15 @@ in
       };
       useSystemd = mkOption {
         type = types.bool;
-        default = (config.systemd.sysusers.enable or false) || (config.services.userborn.enable or false);
-        defaultText = lib.literalMD "whether systemd makes the users: `systemd.sysusers` or `services.userborn`";
+        default =
+          (config.systemd.sysusers.enable or false)
+          || (config.services.userborn.enable or false)
+          # Before systemd runs, there is neither systemd-creds nor all of the disk.
+          || (cfg.credentialKey != null && !hasUsers);
+        defaultText = lib.literalMD ''
+          whether systemd makes the users (`systemd.sysusers` or `services.userborn`), or there is a `credentialKey` and no secret
+          is needed for users
+        '';
         description = "Install secrets by systemd units instead of activation scripts.";
       };
     };
@@ -131,12 +141,18 @@ in
           lib.optional (late path != null)
             "secretsmith.identityPaths: ${path} is on ${late path}, which is not mounted yet when secrets are installed at boot: set fileSystems.\"${late path}\".neededForBoot = true"
         ) (map toString cfg.identityPaths)
+        ++ lib.optional (cfg.credentialKey != null)
+          "secretsmith.credentialKey: activation scripts install the secrets, and at boot they cannot run systemd-creds: set systemd.sysusers.enable = true, or leave it out"
       );
       system.build = {
         secretsmithManifest = plainFile;
         secretsmithCheck = check;
       };
-      environment.systemPackages = [ cfg.package ];
+      # A deploy runs its own program there, with a python3 of the host.
+      environment.systemPackages = [
+        cfg.package
+      ]
+      ++ lib.optional (lib.any (secret: secret.live) (lib.attrValues cfg.secrets)) pkgs.python3;
     })
     (mkIf (isUsed && !cfg.useSystemd) {
       system.activationScripts = {
@@ -160,8 +176,10 @@ in
         users.deps = [ "secretsmithUsers" ];
       };
     })
-    (mkIf (isUsed && cfg.useSystemd) {
+    (mkIf (isUsed && (cfg.useSystemd || hasCredentials)) {
       systemd.packages = [ units ];
+    })
+    (mkIf (isUsed && cfg.useSystemd) {
       systemd.services = {
         secretsmith-activate = atBoot // {
           after = [ "userborn.service" ];

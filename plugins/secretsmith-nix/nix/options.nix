@@ -51,6 +51,16 @@ let
       plaintextOnDisk = option types.bool false "Allow a copy on a disk.";
       restartUnits = option (types.listOf types.str) [ ] "Units to restart when it changes.";
       reloadUnits = option (types.listOf types.str) [ ] "Units to reload when it changes.";
+      credentials = option (types.listOf types.str) [ ] ''
+        Units that are handed the value as a credential, and its name there: `"web.service:db"` is `$CREDENTIALS_DIRECTORY/db` in
+        web.service. List the unit in `restartUnits` too, if it shall hear of a change.
+      '';
+      called = mkOption {
+        type = types.attrsOf types.str;
+        internal = true;
+        default = { };
+        description = "What messages call its fields, where another module declares it.";
+      };
       option = mkOption {
         type = types.str;
         internal = true;
@@ -64,7 +74,7 @@ let
     (common "secrets")
     {
       options = {
-        file = option (maybe (types.either types.path types.str)) null "The encrypted file, as a path.";
+        file = option (maybe (types.either types.path types.str)) null "The encrypted file, as a path; null with a `source`: `secrets/HOST/NAME.age` below the root.";
         format = option (maybe (
           types.enum [
             "age"
@@ -83,6 +93,10 @@ let
         ]) "value" "How what is at the key is written.";
         maxStale = option (maybe types.str) null "How long a last good value may stay, such as `30d`.";
         source = option (maybe types.str) null "Where `secretsmith sync` has the value from, such as `pass:web/db`.";
+        live = option types.bool false ''
+          Keep the value out of the repository: `secretsmith deploy` fetches it from `source` and brings it to the host, encrypted for the
+          host alone.
+        '';
       };
     }
   ];
@@ -137,6 +151,16 @@ in
     description = "Private keys on the host that open the secrets, as texts: nothing that is in the Nix store.";
   };
   keep = option (types.ints.between 1 100) 2 "How many generations of secrets stay, the live one included.";
+  credentialKey = option (maybe (
+    types.enum [
+      "host"
+      "tpm2"
+      "host+tpm2"
+    ]
+  )) null ''
+    Keep credentials on the disk, encrypted with this key of the machine (systemd-creds), so that units have them before the
+    secrets are installed; null: they are read from memory.
+  '';
   directory =
     option types.str (manifests.directoryOf scope)
       "The link that programs read through; the files are in DIRECTORY.d.";

@@ -33,6 +33,14 @@ let
   isBelow = path: folder: path == folder || files.startsWith "${folder}/" path;
 
   unit = match "[A-Za-z0-9:_.\\\\@][A-Za-z0-9:_.\\\\@-]*\\.(service|socket|timer|path|mount|target)";
+  credential = match "[A-Za-z0-9:_.@][A-Za-z0-9:_.@-]*\\.(service|socket|mount):[A-Za-z0-9_][A-Za-z0-9_.@+-]*";
+  unitOf =
+    text:
+    let
+      found = match "(.*):[^:]*" text;
+    in
+    if found == null then "" else builtins.head found;
+  ownUnits = map (name: "secretsmith-${name}.service") [ "activate" "mount" "users" ];
   account = match "0|[1-9][0-9]*|[A-Za-z_][A-Za-z0-9_.-]*\\$?";
   isNumber = text: match "[0-9]+" text != null;
   isName =
@@ -58,6 +66,7 @@ in
   identities,
   identityTypes,
   identityOption,
+  credentialKey,
   root,
   checkFiles,
   secrets,
@@ -65,7 +74,7 @@ in
 }:
 let
   entries = secrets ++ templates;
-  at = entry: field: "${if entry.origin == null then "" else "${entry.origin}: "}${entry.option}.${field}";
+  at = entry: field: "${if entry.origin == null then "" else "${entry.origin}: "}${entry.option}.${entry.called.${field} or field}";
 
   ofHost =
     say (match "[A-Za-z0-9_][A-Za-z0-9._-]*" host == null || stringLength host > 63) (
@@ -85,6 +94,10 @@ let
           + "such as [ \"/etc/ssh/ssh_host_ed25519_key\" ]"
       }"
     )
+    ++ say (credentialKey != null && !elem credentialKey [ "host" "tpm2" "host+tpm2" ])
+      "secretsmith.credentialKey: \"${credentialKey}\" is none of host, tpm2 and host+tpm2"
+    ++ say (credentialKey != null && scope == "user")
+      "secretsmith.credentialKey: the keys of systemd-creds are the machine's, and no user's: leave it out"
     ++ concatMap identity identities;
 
   identity =
@@ -136,6 +149,13 @@ let
           "${at entry field}: \"${name}\" is no whole name of a unit: write \"${name}.service\" if it is a service"
       ) entry.${field}
     ) [ "restartUnits" "reloadUnits" ]
+    ++ concatMap (
+      text:
+      say (credential text == null)
+        "${at entry "credentials"}: \"${text}\" is none: a service, socket or mount and the name of the credential, such as \"web.service:${baseNameOf entry.name}\""
+      ++ say (elem (unitOf text) ownUnits)
+        "${at entry "credentials"}: ${unitOf text} makes them, so it cannot wait for one"
+    ) entry.credentials
     ++ (
       if entry.customPath == null then
         [ ]
@@ -157,7 +177,13 @@ let
       file = secret.located;
     in
     (
-      if secret.file == null then
+      if secret.live then
+        say (secret.source == null)
+          "${at secret "live"}: a live value has a source that deploy fetches it from, such as \"pass:web/db\""
+        ++ say (secret.file != null) "${at secret "file"}: a live value is in no file of the repository: leave it out"
+        ++ say (secret.format != "age") "${at secret "format"}: a live value has format age: leave it out"
+        ++ say (scope == "user") "${at secret "live"}: deploy brings secrets to whole machines, and to no user's session"
+      else if secret.file == null then
         [ "${at secret "file"} is missing: name the encrypted file, as a path: ./secrets/${secret.name}.age" ]
       else if !file.isHere then
         say checkFiles
@@ -165,7 +191,9 @@ let
       else if !file.exists then
         [
           (
-            "${at secret "file"}: there is no ${file.id}: make it with `secretsmith set ${file.id}`, "
+            "${at secret "file"}: there is no ${file.id}: make it with `secretsmith ${
+              if secret.source == null then "set ${file.id}" else "sync --build"
+            }`, "
             + "and if it is there, `git add` it first: a flake sees only what git knows"
           )
         ]
@@ -221,4 +249,9 @@ ofHost
 ++ concatMap ofSecret secrets
 ++ concatMap ofTemplate templates
 ++ clashes "name" (entry: lower entry.name) entries
+++ clashes "credentials" (text: text.value) (
+  concatMap (
+    entry: map (value: { inherit value; inherit (entry) option origin called; }) entry.credentials
+  ) entries
+)
 ++ clashes "path" (entry: entry.customPath) (filter (entry: entry.customPath != null) entries)

@@ -51,6 +51,7 @@ in
 
   # registry, lock: paths, or null. Returns
   #   host NAME              { status; first; keys; former } of a host or a user; null if the registry has none
+  #   folder                 where the registry says that secrets lie
   #   readers FILE DIGESTED  who reads a path from the root; null where nobody can say. DIGESTED is the file itself.
   # Keys are attrsets: fingerprint → what a manifest says of it. Only keys that somebody asks for are hashed.
   read =
@@ -119,6 +120,12 @@ in
     in
     {
       host = name: principals.${name} or null;
+      # The folder of the secrets, as part of a path from the root.
+      folder =
+        let
+          given = tree.secretsmith.secrets or "secrets";
+        in
+        if given == "." then "secrets" else given;
 
       # The lock's answer counts where no rule speaks, and only for the very file that it knows.
       readers =

@@ -1,14 +1,13 @@
 """The check of a build: ``run_check.py SOURCE OUT MANIFEST OPTION…``, where SOURCE is the folder of the package secretsmith.
 
 Runs ``secretsmith build check`` with nothing but the standard library, and writes the checked manifest into the new folder
-OUT. All of that ends up in the Nix store, which everybody can read: there are no keys here, and no values.
+OUT, with what Nix cannot work out: the age1… forms of ssh keys. All of that ends up in the Nix store, which everybody can read: there are no keys here, and no values.
 """
 
 from __future__ import annotations
 
 import os
 import runpy
-import shutil
 import sys
 
 
@@ -25,8 +24,21 @@ def main() -> int:
         code = end.code if isinstance(end.code, int) else int(end.code is not None)
     if code == 0:
         os.mkdir(out)
-        shutil.copyfile(manifest, f"{out}/manifest.json")
+        with open(f"{out}/manifest.json", "wb") as written:
+            written.write(completed(manifest, options))
     return code
+
+
+def completed(manifest: str, options: list[str]) -> bytes:
+    """Return the manifest with what the registry says of the keys in it."""
+    from pathlib import Path
+
+    from secretsmith.manifest import dump_manifest
+    from secretsmith.operations.buildcheck import read_inputs
+    from secretsmith.operations.buildcompletion import completed_principals
+
+    given = read_inputs(Path(manifest), Path(options[options.index("--registry") + 1]), None)
+    return dump_manifest(completed_principals(given.manifest, given.registry))
 
 
 if __name__ == "__main__":

@@ -44,9 +44,11 @@ def declaration_of(host: str, answer: Answer) -> HostDeclaration:
     # One without a file, or with one that lies on the host alone, is none of this repository.
     declared = [_secret(attribute, secret) for secret in secrets]
     here = sorted(
-        (each for each in declared if each.file and not each.file.startswith("/")), key=lambda e: e.name
+        (each for each in declared if each.live or (each.file and not each.file.startswith("/"))),
+        key=lambda each: each.name,
     )
-    return HostDeclaration(host, f"nixosConfigurations.{attribute}", tuple(here))
+    elsewhere = sorted({each.file for each in declared if each.file.startswith("/")})
+    return HostDeclaration(host, f"nixosConfigurations.{attribute}", tuple(here), tuple(elsewhere))
 
 
 def _secret(attribute: str, given: object) -> SecretDeclaration:
@@ -54,21 +56,29 @@ def _secret(attribute: str, given: object) -> SecretDeclaration:
         _refuse(attribute, "secrets", "has something else than sets in it")
     name = _text(attribute, given, "name") or _refuse(attribute, "secrets", "has one without a name")
     option = _text(attribute, given, "option") or f"secretsmith.secrets.{name}"
+    # A plain manifest says the reference itself there.
+    live = given.get("live") not in (None, False)
+    source = given.get("live") if isinstance(given.get("live"), str) else None
     return SecretDeclaration(
         name=name,
-        # A plain manifest says "id", and leaves it out where it is the name.
-        file=(_text(attribute, given, "file") or "")
-        if "file" in given
-        else (_text(attribute, given, "id") or name),
+        file="" if live else _file(attribute, given, name),
         format=_text(attribute, given, "format") or "",
         origin=_text(attribute, given, "origin") or f"nixosConfigurations.{attribute}: {option}",
         key=_text(attribute, given, "key"),
-        source=_text(attribute, given, "source") if "file" in given else None,
+        source=_text(attribute, given, "source") if "file" in given else source,
         owner=_text(attribute, given, "owner"),
         group=_text(attribute, given, "group"),
         mode=_text(attribute, given, "mode"),
         units=_units(attribute, given),
+        live=live,
     )
+
+
+def _file(attribute: str, given: Mapping[str, object], name: str) -> str:
+    if "file" in given:
+        return _text(attribute, given, "file") or ""
+    # A plain manifest says "id", and leaves it out where it is the name.
+    return _text(attribute, given, "id") or name
 
 
 def _text(attribute: str, given: Mapping[str, object], field: str) -> str | None:

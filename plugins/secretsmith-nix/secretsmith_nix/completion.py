@@ -60,8 +60,10 @@ def _secret(
     file = given.get("id", given["name"])
     if not isinstance(file, str):
         raise RefusedInput(Code.MANIFEST, f"host {host}: the id of secret {given['name']!a} is no text")
-    if file.startswith("/"):
-        return dict(given)  # a file that lies on the host alone; nothing is known of it here
+    if file.startswith("/") or "live" in given:
+        return dict(
+            given
+        )  # a file that lies on the host alone, or that a deploy brings; nothing is known of it here
     if file not in readers:
         if file not in context.list_files(str(PurePosixPath(file).parent)):
             raise NotFound(

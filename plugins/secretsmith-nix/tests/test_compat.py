@@ -94,6 +94,10 @@ def test_groups_are_those_of_owners(evaluate: Evaluate) -> None:
     [
         ('{ age.secrets."a b".file = ROOT/secrets/db.age; }', 'age.secrets."a b".name'),
         ("{ age.secrets.new.file = ROOT/secrets/new.age; }", "`git add` it first"),
+        (
+            "{ sops.secrets.smtp.sopsFile = ROOT/secrets/new.yaml; }",
+            "sops.secrets.smtp.sopsFile: there is no",
+        ),
         ('{ sops.secrets.smtp.restartUnits = [ "postfix" ]; }', 'write "postfix.service"'),
         (
             '{ sops.secrets.smtp = { neededForUsers = true; owner = "app"; group = "app"; }; }',

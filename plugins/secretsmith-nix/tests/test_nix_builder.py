@@ -17,6 +17,7 @@ from nixrepos import FLAKE, declaration_flake, declare, host_text, store_environ
 from nixstores import PLUGIN, Nix
 
 from secretsmith.errors import Code, NotFound, RefusedInput
+from secretsmith.manifest import LIVE_ROOT, live_path
 from secretsmith.operations.buildexport import export_build, last_export
 from secretsmith.operations.grantbuild import grant_from_build, plan_build_grants
 from secretsmith.operations.plugincontext import RepositoryContext
@@ -26,6 +27,7 @@ from secretsmith.plugin.loader import Loader
 from secretsmith.project import Project, open_project
 from secretsmith.testing import HOST_FILES, sample_context
 from secretsmith_nix import builder
+from secretsmith_nix.answers import declaration_of
 
 DB = "secrets/web/db.age"
 Made = Callable[..., PluginContext]
@@ -302,6 +304,57 @@ class TestManifests:
         assert made.host_key == key
         assert made.principals[key].name == "web1"
 
+    def test_a_source_alone_has_a_file_of_its_own(self, context: PluginContext) -> None:
+        """It is declared before it is there: that is how `sync --build` learns what to make."""
+        root = context.root
+        shutil.copytree(PLUGIN / "nix", root / "nix")
+        registry = (root / "secretsmith.toml").read_text()
+        (root / "flake.nix").write_text(
+            "# secretsmith\n{ outputs = { self }: { nixosConfigurations.web1 = import ./nix/host.nix {\n"
+            '  host = "web1"; root = ./.; modules = [ { secretsmith.secrets.new.source = "pass:new"; } ]; }; }; }\n'
+        )
+        for folder in ("secrets", "vault"):
+            rules = registry.replace('"secrets/', f'"{folder}/')
+            (root / "secretsmith.toml").write_text(
+                rules.replace("version = 1", f'version = 1\nsecrets = "{folder}"')
+            )
+            (host,) = builder().hosts(context)
+            (secret,) = host.secrets
+            assert (secret.file, secret.source, secret.format) == (
+                f"{folder}/web1/new.age",
+                "pass:new",
+                "age",
+            )
+        with pytest.raises(RefusedInput, match="secretsmith sync --build"):
+            builder().manifests(context, ["web1"], None)
+        (root / "vault/web1").mkdir(parents=True)
+        (root / "vault/web1/new.age").write_bytes((root / DB).read_bytes())
+        made = builder().manifests(context, ["web1"], "/files")["web1"]
+        assert [(each.id, each.source) for each in made.secrets] == [
+            ("vault/web1/new.age", "/files/vault/web1/new.age")
+        ]
+
+    def test_a_live_value_is_completed_by_a_deploy(self, context: PluginContext) -> None:
+        root = context.root
+        shutil.copytree(PLUGIN / "nix", root / "nix")
+        (root / "flake.nix").write_text(
+            "# secretsmith\n{ outputs = { self }: { nixosConfigurations.web1 = import ./nix/host.nix {\n"
+            '  host = "web1"; root = ./.; modules = [ { secretsmith.secrets.api = { source = "pass:api"; live = true; }; } ]; }; }; }\n'
+        )
+        (host,) = builder().hosts(context)
+        (secret,) = host.secrets
+        assert (secret.live, secret.file, secret.source, secret.format) == (True, "", "pass:api", "age")
+        assert host.stored == ()
+        for folder in (None, "/files"):
+            made = builder().manifests(context, ["web1"], folder)["web1"]
+            assert [(each.live, each.id, each.source) for each in made.secrets] == [
+                ("pass:api", "pass:api", f"{LIVE_ROOT}/{live_path('pass:api')}")
+            ]
+        # A plain manifest says the reference itself.
+        plain = {"secrets": [{"name": "api", "id": "pass:api", "live": "pass:api", "format": "age"}]}
+        (again,) = declaration_of("web1", {"attribute": "web1", "manifest": plain}).secrets
+        assert (again.live, again.file, again.source) == (True, "", "pass:api")
+
     def test_a_file_of_an_input_is_none_of_the_repository_s(self, context: PluginContext) -> None:
         """It has the path of one, whose readers web2 must not become."""
         shutil.copytree(PLUGIN / "nix", context.root / "nix")
@@ -316,6 +369,8 @@ class TestManifests:
         )
         (host,) = builder().hosts(context)
         assert (host.name, host.secrets) == ("web2", ())
+        (outside,) = host.elsewhere
+        assert outside.endswith(f"/source/{DB}"), "so that it can be said"
         (secret,) = builder().manifests(context, ["web2"], "/srv")["web2"].secrets
         assert secret.id.endswith(f"/source/{DB}")
         assert secret.source.endswith(f"-source/{DB}")

@@ -15,6 +15,8 @@ import pytest
 from nixstores import CHECKOUT, PLUGIN, Nix
 
 from secretsmith.manifest import parse_manifest
+from secretsmith.operations.buildcompletion import completed_principals
+from secretsmith.policy.registry import parse_registry
 
 CANARY = "CANARY-7f3a91c2-plain-text-of-a-secret"
 KEYS = CHECKOUT / "testkeys"
@@ -142,7 +144,13 @@ def test_what_is_built_is_the_checked_manifest(nix: Nix, flake: Path) -> None:
     value = nix.done(
         "nix", "eval", "--json", ".#nixosConfigurations.web1.config.secretsmith.manifest", folder=flake
     )
-    assert parse_manifest(value.encode()) == manifest
+    evaluated = parse_manifest(value.encode())
+    assert (
+        completed_principals(evaluated, parse_registry((flake / "secretsmith.toml").read_text())) == manifest
+    )
+    # What Nix leaves out: the form in which the stanzas of sops documents name a host.
+    assert not [who for who in evaluated.principals.values() if who.ssh_tag and who.recipient]
+    assert all((who.recipient or "").startswith("age1") for who in manifest.principals.values())
     assert {secret.name for secret in manifest.secrets} == {"db-password", "tls-key", "smtp", "root-password"}
     # What the host keeps: the manifest and its files. No package, no registry, no repository.
     closure = nix.done("nix-store", "-qR", str(flake / "result")).split()

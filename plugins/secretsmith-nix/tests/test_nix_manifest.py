@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from nixstores import CHECKOUT, Nix
 
-from secretsmith.manifest import Filter, Manifest, Output, Phase, parse_manifest
+from secretsmith.manifest import LIVE_ROOT, Filter, Manifest, Output, Phase, live_path, parse_manifest
 from secretsmith.plugin.loader import Loader
 from secretsmith.testing import sample_context
 
@@ -26,13 +26,15 @@ def test_all_fields_arrive(nix: Nix, fleet: Path) -> None:
       full = {{
         file = {fleet}/secrets/mail.yaml; key = "smtp"; output = "json"; owner = "app"; group = "tls"; mode = "0440";
         path = "/etc/app/mail"; method = "copy"; plaintextOnDisk = true; required = false; maxStale = "30d";
-        restartUnits = [ "a.service" ]; reloadUnits = [ "b.socket" ];
+        restartUnits = [ "a.service" ]; reloadUnits = [ "b.socket" ]; credentials = [ "a.service:mail" "b.socket:mail" ];
       }};
       "web/plain".file = {fleet}/secrets/db.age;
       early = {{ file = {fleet}/secrets/db.age; neededForUsers = true; uid = 7; gid = 8; }};
       renamed = {{ name = "other"; file = {fleet}/secrets/db.age; }};
     }}"""
-    manifest = made(nix, fleet, secrets, more='identityPaths = [ "/persist/key" ]; keep = 5;')
+    manifest = made(
+        nix, fleet, secrets, more='identityPaths = [ "/persist/key" ]; keep = 5; credentialKey = "host+tpm2";'
+    )
     found = {secret.name: secret for secret in manifest.secrets}
     assert (manifest.host, manifest.keep, manifest.identities) == ("web1", 5, ("/persist/key",))
     assert (manifest.directory, manifest.generations) == ("/run/secrets", "/run/secrets.d")
@@ -52,9 +54,23 @@ def test_all_fields_arrive(nix: Nix, fleet: Path) -> None:
         "30d",
     )
     assert (full.restart_units, full.reload_units) == (("a.service",), ("b.socket",))
+    assert (full.credentials, manifest.credential_key) == (("a.service:mail", "b.socket:mail"), "host+tpm2")
     plain, early = found["web/plain"], found["early"]
     assert (plain.owner, plain.mode, plain.path, plain.phase) == ("root", "0400", None, Phase.SERVICES)
     assert (early.phase, early.owner, early.group) == (Phase.USERS, "7", "8")
+
+
+def test_a_live_value_lies_where_a_deploy_brings_it(nix: Nix, fleet: Path) -> None:
+    declared = '{ api = { source = "pass:web/Käse #1"; live = true; owner = "app"; maxStale = "1d"; }; }'
+    (api,) = made(nix, fleet, declared).secrets
+    assert api.source == f"{LIVE_ROOT}/{live_path('pass:web/Käse #1')}"
+    assert (api.live, api.id, api.format.value) == ("pass:web/Käse #1", "pass:web/Käse #1", "age")
+    assert (api.owner, api.max_stale, api.readers) == ("app", "1d", None)
+    text = f'{{ host = "web1"; root = {fleet}; secrets = {declared}; }}'
+    (placed,) = nix.value(f'(secretsmith.evaluate {text}).manifestAt "/srv"')["secrets"]
+    assert placed["source"] == api.source
+    (told,) = nix.value(f"(secretsmith.evaluate {text}).declaration")["secrets"]
+    assert (told["file"], told["live"], told["source"]) == (None, True, "pass:web/Käse #1")
 
 
 def test_a_host_gets_its_files_and_no_others(nix: Nix, fleet: Path) -> None:
@@ -204,6 +220,7 @@ def test_the_declaration_looks_at_no_file(nix: Nix, fleet: Path) -> None:
         "format": "age",
         "key": None,
         "source": "pass:web/db",
+        "live": False,
         "owner": "app",
         "group": "root",
         "mode": "0400",

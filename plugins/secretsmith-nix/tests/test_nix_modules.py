@@ -63,6 +63,14 @@ def test_the_example_is_the_same_on_nixos(evaluate: Evaluate, nix: Nix, fleet: P
         assert parse_manifest(json.dumps(found).encode()).host == name
 
 
+def test_a_host_with_live_values_can_be_deployed_to(evaluate: Evaluate) -> None:
+    module = '{ secretsmith.secrets.api = { source = "pass:api"; live = true; }; }'
+    found = evaluate("it.config.secretsmith.manifest", module)
+    assert [secret.live for secret in parse_manifest(json.dumps(found).encode()).secrets] == ["pass:api"]
+    assert len(evaluate("it.config.environment.systemPackages", module)) == 2
+    assert len(evaluate("it.config.environment.systemPackages", DB)) == 1
+
+
 def test_paths_and_placeholders_are_usable_elsewhere(evaluate: Evaluate) -> None:
     own = '{ secretsmith.secrets.own = { file = ROOT/secrets/db.age; path = "/etc/own"; }; }'
     paths = evaluate("builtins.mapAttrs (_: s: s.path) it.config.secretsmith.secrets", DB, EARLY, own)
@@ -169,6 +177,51 @@ def test_where_systemd_makes_the_users_units_install_secrets(
     assert "/package/bin/secretsmith-activate --no-mount /" in text
 
 
+CREDENTIAL = (
+    '{ secretsmith.secrets.db = { file = ROOT/secrets/db.age; credentials = [ "web.service:db" ]; }; }'
+)
+
+
+@pytest.mark.parametrize("key", ["", "host", "tpm2"])
+def test_credentials_are_handed_to_units(
+    nix: Nix, stubs: str, fleet: Path, evaluate: Evaluate, key: str
+) -> None:
+    asked = f'{{ secretsmith.credentialKey = "{key}"; }}' if key else "{ }"
+    manifest = parse_manifest(
+        json.dumps(evaluate("it.config.secretsmith.manifest", CREDENTIAL, asked)).encode()
+    )
+    assert manifest.secrets[0].credentials == ("web.service:db",)
+    assert (manifest.credential_key or "") == key
+    base = f"{{ secretsmith.root = {fleet}; services.openssh.enable = true; }}"
+    modules = " ".join(f"({module})" for module in (base, CREDENTIAL, asked)).replace("ROOT", str(fleet))
+    built = nix.done(
+        "nix-build",
+        "--no-out-link",
+        "-E",
+        f"builtins.head ({stubs}.nixos [ {modules} ]).config.systemd.packages",
+    )
+    units = Path(built.strip()) / "lib/systemd/system"
+    text = (units / "web.service.d/50-secretsmith.conf").read_text()
+    assert ("LoadCredentialEncrypted=db:/var/lib/" if key else "LoadCredential=db:/run/secrets/db\n") in text
+    # What makes them at boot is a unit too, where activation scripts could not.
+    assert evaluate("it.config.secretsmith.useSystemd", CREDENTIAL, asked) is bool(key)
+    assert (units / "secretsmith-activate.service").exists() is bool(key)
+    assert ("secretsmith-activate" in evaluate("it.config.systemd.services", CREDENTIAL, asked)) is bool(key)
+
+
+def test_without_credentials_there_are_no_units(evaluate: Evaluate) -> None:
+    assert evaluate("builtins.length it.config.systemd.packages", DB) == 0
+
+
+def test_a_credential_key_with_users_is_a_warning(evaluate: Evaluate) -> None:
+    key = '{ secretsmith.credentialKey = "host"; }'
+    assert evaluate("it.config.warnings", CREDENTIAL, key) == []
+    (said,) = evaluate("it.config.warnings", CREDENTIAL, EARLY, key)
+    assert said.startswith("secretsmith.credentialKey: ")
+    assert "systemd.sysusers.enable = true" in said
+    assert evaluate("it.config.warnings", CREDENTIAL, EARLY, key, "{ systemd.sysusers.enable = true; }") == []
+
+
 def test_the_check_is_part_of_the_build_where_there_is_a_registry(evaluate: Evaluate, fleet: Path) -> None:
     text = "it.config.system.activationScripts.secretsmith.text"
     assert "-secretsmith-web1/manifest.json" in evaluate(text, DB)
@@ -236,6 +289,9 @@ def test_home_manager(evaluate: Evaluate, nix: Nix, stubs: str, fleet: Path) -> 
     (none,) = evaluate("map (a: a.message) it.config.assertions", keyless, kind="home")
     assert "$HOME/.ssh/id_ed25519" in none
     modules = f"({{ secretsmith.root = {fleet}; }}) ({token.replace('ROOT', str(fleet))})"
+    handed = token.replace(" }", ' secretsmith.secrets.token.credentials = [ "mail.service:token" ]; }')
+    files = evaluate("builtins.attrNames it.config.xdg.configFile", handed, kind="home")
+    assert "systemd/user/mail.service.d/50-secretsmith.conf" in files
     name = '"systemd/user/secretsmith-activate.service"'
     expression = f"({stubs}.home [ {modules} ]).config.xdg.configFile.{name}.source"
     place = Path(nix.value(expression))

@@ -18,6 +18,16 @@ CASES = {
         "secretsmith.secrets.db.file",
         "`git add` it first",
     ),
+    "missing, with a source": (
+        'secrets.db = { file = ROOT/secrets/new.age; source = "pass:db"; };',
+        "secretsmith.secrets.db.file",
+        "`secretsmith sync --build`, and if it is there, `git add` it first",
+    ),
+    "a source alone": (
+        'secrets."tls/db".source = "pass:db";',
+        'secretsmith.secrets."tls/db".file',
+        "there is no secrets/web1/tls/db.age: make it with `secretsmith sync --build`",
+    ),
     "not here": ('secrets.db.file = "/etc/db.age";', "secretsmith.secrets.db.file", "without quotes"),
     "plaintext": (
         "secrets.db.file = ROOT/secrets/plain.yaml;",
@@ -41,6 +51,42 @@ CASES = {
         f'secrets.db = {{ {DB} source = "web/db"; }};',
         "secretsmith.secrets.db.source",
         "pass:web/db",
+    ),
+    "live without a source": ("secrets.db.live = true;", "secretsmith.secrets.db.live", "pass:web/db"),
+    "live with a file": (
+        f'secrets.db = {{ {DB} source = "pass:db"; live = true; }};',
+        "secretsmith.secrets.db.file",
+        "leave it out",
+    ),
+    "live with a format": (
+        'secrets.db = { source = "pass:db"; live = true; format = "yaml"; };',
+        "secretsmith.secrets.db.format",
+        "leave it out",
+    ),
+    "live for a user": (
+        'secrets.db = { source = "pass:db"; live = true; }; scope = "user"; identityPaths = [ "/k" ];',
+        "secretsmith.secrets.db.live",
+        "whole machines",
+    ),
+    "bad credential": (
+        f'secrets.db = {{ {DB} credentials = [ "web:db" ]; }};',
+        "secretsmith.secrets.db.credentials",
+        'such as "web.service:db"',
+    ),
+    "own credential": (
+        f'secrets.db = {{ {DB} credentials = [ "secretsmith-activate.service:db" ]; }};',
+        "secretsmith.secrets.db.credentials",
+        "cannot wait for one",
+    ),
+    "a credential twice": (
+        f'secrets.a = {{ {DB} credentials = [ "web.service:db" ]; }}; secrets.b = {{ {DB} credentials = [ "web.service:db" ]; }};',
+        "secretsmith.secrets.b.credentials",
+        "give one of them another",
+    ),
+    "bad credential key": (
+        'credentialKey = "disk";',
+        "secretsmith.credentialKey",
+        "host, tpm2 and host+tpm2",
     ),
     "bad mode": (
         f'secrets.db = {{ {DB} mode = "0666"; }};',

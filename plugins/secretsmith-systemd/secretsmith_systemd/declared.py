@@ -22,10 +22,13 @@ MAX_DOTS: Final = (
 )  # tomllib's time for a dotted key grows with the square of its parts: 10,000 take two seconds
 FORMAT_VERSION: Final = 1
 
-_TOP = ("version", "scope", "directory", "generations", "keep", "identities", "secrets", "templates")
+_TOP = ("version", "host", "scope", "directory", "generations", "keep", "identities", "secrets", "templates")
 _BOTH = ("owner", "group", "mode", "path", "method", "phase", "required", "plaintext_on_disk")
-_UNITS = ("restart_units", "reload_units")
-_SECRET = ("file", "format", "key", "source", "max_stale", *_BOTH, *_UNITS)
+_UNITS = ("restart_units", "reload_units", "credential")
+_HOST = ("creds",)
+# What the manifest calls otherwise: its name → the place here.
+_RENAMED: Final[Mapping[str, Place]] = {"credentials": ("credential",), "credential_key": ("host", "creds")}
+_SECRET = ("file", "format", "key", "source", "live", "max_stale", *_BOTH, *_UNITS)
 _TEMPLATE = ("content", "format", "placeholders", *_BOTH, *_UNITS)
 _SUFFIXES: Final = {
     ".age": SourceFormat.AGE,
@@ -64,7 +67,10 @@ class HostFile:
             return parse_manifest(json.dumps(tree, default=_no_date).encode())
         except RefusedInput as error:
             message = error.message.removeprefix("manifest: ")
-            self.refuse(self._place(message), re.sub(r"^\w+\[\d+\] ", "", message), error.code)
+            why = re.sub(r"^(top level: |\w+\[\d+\] )", "", message)
+            for name, place in _RENAMED.items():
+                why = re.sub(rf"\b{name}\b", ".".join(place), why)
+            self.refuse(self._place(message), why, error.code)
 
     def _place(self, message: str) -> Place:
         """Where the manifest's complaint ``secrets[0] 'db': mode: …`` comes from."""
@@ -75,12 +81,14 @@ class HostFile:
                 if subject.removeprefix(f"{section}[").partition("] ")[2] == ascii(name) or subject == ascii(
                     name
                 ):
-                    return (section, name, *field.groups()) if field else (section, name)
-        return field.groups() if field else ()
+                    return (section, name, *_renamed(field)) if field else (section, name)
+        return _renamed(field) if field else ()
 
 
-def parse_host_file(path: str, data: bytes) -> HostFile:
+def parse_host_file(path: str, data: bytes, secrets: str = "secrets") -> HostFile:
     """Read the bytes of ``secretsmith.d/HOST.toml``.
+
+    ``secrets`` is the folder of the repository's secrets: a secret that only says its ``source`` has its file there.
 
     Raises:
         RefusedInput: TOO_BIG; MANIFEST for a text that is no TOML, an unknown field or a wrong type.
@@ -95,16 +103,30 @@ def parse_host_file(path: str, data: bytes) -> HostFile:
     return HostFile(
         path,
         host,
-        {name: value for name, value in tree.items() if name not in ("version", "secrets", "templates")},
-        _tables(empty, tree, "secrets", _SECRET),
+        _settings(empty, tree),
+        {
+            name: _filed(table, f"{secrets}/{host}/{name}.age")
+            for name, table in _tables(empty, tree, "secrets", _SECRET).items()
+        },
         _tables(empty, tree, "templates", _TEMPLATE),
         lines,
     )
 
 
+def manifest_fields(table: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of a secret or template as a manifest has them: ``credential`` is one or several there."""
+    found = dict(table)
+    if "credential" in found:
+        given = found.pop("credential")
+        found["credentials"] = [given] if isinstance(given, str) else given
+    return found
+
+
 def secret_format(given: HostFile, name: str) -> str:
     """Return the declared format of a secret, or the one that the file's suffix says."""
     secret = given.secrets[name]
+    if secret.get("live"):
+        return SourceFormat.AGE
     if "format" in secret:
         return str(secret["format"])
     suffix = PurePosixPath(secret["file"]).suffix
@@ -114,6 +136,26 @@ def secret_format(given: HostFile, name: str) -> str:
             ("secrets", name, "file"), f"the suffix {suffix!a} says no format: give one of {formats}"
         )
     return _SUFFIXES[suffix]
+
+
+def _filed(table: Mapping[str, Any], own: str) -> Mapping[str, Any]:
+    """Return a secret's table with the file that ``sync`` makes where only a source is given; live values have none."""
+    return {"file": own, **table} if "source" in table and not table.get("live") else table
+
+
+def _renamed(field: re.Match[str]) -> Place:
+    return _RENAMED.get(field[1], (field[1],))
+
+
+def _settings(given: HostFile, tree: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is said of the host as a whole, as a manifest has it."""
+    host = tree.get("host", {})
+    if not isinstance(host, dict):
+        given.refuse(("host",), "wants a table: [host]")
+    _known(given, ("host",), host, _HOST)
+    own = ("version", "host", "secrets", "templates")
+    settings = {name: value for name, value in tree.items() if name not in own}
+    return {**settings, "credential_key": host["creds"]} if "creds" in host else settings
 
 
 def _no_date(value: object) -> NoReturn:
@@ -160,9 +202,9 @@ def _tables(given: HostFile, tree: Mapping[str, Any], section: str, fields: Iter
 
 def _check_secret(given: HostFile, name: str, table: Mapping[str, Any]) -> None:
     place = ("secrets", name, "file")
-    if "file" not in table:
-        given.refuse(("secrets", name), f"secret {name!a} names no file of this repository")
-    file = table["file"]
+    if "file" not in table and "source" not in table:
+        given.refuse(("secrets", name), f"secret {name!a} names no file of this repository, and no source")
+    file = table.get("file", f"{name}.age")
     if not isinstance(file, str) or not _is_inside(file):
         given.refuse(
             place, "file wants a path from the repository's root, without . or .. parts", Code.PATH_UNSAFE
@@ -170,6 +212,22 @@ def _check_secret(given: HostFile, name: str, table: Mapping[str, Any]) -> None:
     reference = table.get("source", "a:b")
     if not isinstance(reference, str) or not _REFERENCE.match(reference):
         given.refuse(("secrets", name, "source"), 'source wants a reference such as "pass:web/db"')
+    _check_live(given, name, table)
+
+
+def _check_live(given: HostFile, name: str, table: Mapping[str, Any]) -> None:
+    place = ("secrets", name, "live")
+    if type(live := table.get("live", False)) is not bool:
+        given.refuse(place, f"live wants true or false, not {live!a}")
+    if not live:
+        return
+    if "source" not in table:
+        given.refuse(place, 'a live value has a source, such as "pass:web/db", that deploy fetches it from')
+    for field in ("file", "key", "format"):
+        if field in table:
+            given.refuse(
+                ("secrets", name, field), f"a live value is in no file of the repository: leave {field} out"
+            )
 
 
 def _is_inside(path: str) -> bool:
@@ -186,4 +244,4 @@ def _known(given: HostFile, place: Place, table: Mapping[str, Any], fields: Iter
             given.refuse((*place, name), f"unknown field {name!a}{meant}")
 
 
-__all__ = ["FOLDER", "HostFile", "parse_host_file", "secret_format"]
+__all__ = ["FOLDER", "HostFile", "manifest_fields", "parse_host_file", "secret_format"]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import PurePosixPath
 
 from secretsmith.errors import Code, NotFound
-from secretsmith.manifest import Manifest
+from secretsmith.manifest import LIVE_ROOT, Manifest, live_path
 from secretsmith.plugin.api import (
     Finding,
     HostDeclaration,
@@ -15,7 +16,7 @@ from secretsmith.plugin.api import (
     Readers,
     SecretDeclaration,
 )
-from secretsmith_systemd.declared import FOLDER, HostFile, parse_host_file, secret_format
+from secretsmith_systemd.declared import FOLDER, HostFile, manifest_fields, parse_host_file, secret_format
 
 _DEFAULTS: Mapping[str, object] = {
     "directory": "/run/secrets",
@@ -67,7 +68,20 @@ def _host_paths(context: PluginContext) -> list[str]:
 
 
 def _host_files(context: PluginContext) -> list[HostFile]:
-    return [parse_host_file(path, context.read_file(path)) for path in _host_paths(context)]
+    folder = _secrets_folder(context)
+    return [parse_host_file(path, context.read_file(path), folder) for path in _host_paths(context)]
+
+
+def _secrets_folder(context: PluginContext) -> str:
+    """Return where the registry says that secrets lie (docs/reference/registry.md), as part of a path."""
+    settings = tomllib.loads(context.read_file("secretsmith.toml").decode()).get("secretsmith", {})
+    folder = settings.get("secrets", "secrets")
+    return "secrets" if folder == "." else str(folder)
+
+
+def _making(secret: Mapping[str, object]) -> str:
+    """Return the command that makes the file of a secret."""
+    return "secretsmith sync --build" if "source" in secret else f"secretsmith set {secret['file']}"
 
 
 def _host_file(context: PluginContext, host: str) -> HostFile:
@@ -79,7 +93,7 @@ def _host_file(context: PluginContext, host: str) -> HostFile:
             hints=(f"write {path}, or see the hosts that declare secrets: secretsmith build hosts",),
             path=path,
         )
-    return parse_host_file(path, context.read_file(path))
+    return parse_host_file(path, context.read_file(path), _secrets_folder(context))
 
 
 def _registered(registered: Mapping[str, Principal], host: str) -> Principal:
@@ -99,7 +113,7 @@ def _declaration(given: HostFile) -> HostDeclaration:
         tuple(
             SecretDeclaration(
                 name=name,
-                file=secret["file"],
+                file=secret.get("file", ""),
                 format=secret_format(given, name),
                 origin=given.where("secrets", name),
                 key=secret.get("key"),
@@ -108,6 +122,7 @@ def _declaration(given: HostFile) -> HostDeclaration:
                 group=_text(secret.get("group")),
                 mode=_text(secret.get("mode")),
                 units=_units(secret),
+                live=secret.get("live", False),
             )
             for name, secret in sorted(given.secrets.items())
         ),
@@ -135,17 +150,17 @@ def _findings(
         yield Finding(Code.REG_UNKNOWN, "error", given.path, message, f"secretsmith host add {given.host}")
         return
     for name, secret in given.secrets.items():
+        if secret.get("live"):
+            continue
         where, file = given.where("secrets", name), secret["file"]
         if not _exists(context, file):
-            yield Finding(
-                Code.NOT_FOUND, "error", where, f"there is no file {file}", f"secretsmith set {file}"
-            )
+            yield Finding(Code.NOT_FOUND, "error", where, f"there is no file {file}", _making(secret))
         wanted = context.readers(file).wanted
         if wanted is None or not set(host.keys) & set(wanted):
             message = f"{given.host} declares {file}, which no rule lets it read"
-            yield Finding(
-                Code.NO_RULE, "error", where, message, f"secretsmith grant {file} --to {given.host}"
-            )
+            grant = f"secretsmith grant {file} --to {given.host}"
+            hint = _making(secret) if "source" in secret else grant
+            yield Finding(Code.NO_RULE, "error", where, message, hint)
 
 
 def _exists(context: PluginContext, file: str) -> bool:
@@ -154,12 +169,13 @@ def _exists(context: PluginContext, file: str) -> bool:
 
 
 def _manifest(context: PluginContext, given: HostFile, host: Principal, root: str) -> Manifest:
-    readers = {secret["file"]: context.readers(secret["file"]) for secret in given.secrets.values()}
+    files = [secret["file"] for secret in given.secrets.values() if not secret.get("live")]
+    readers = {file: context.readers(file) for file in files}
     tree: dict[str, object] = {"version": 1, "host": host.name, **_DEFAULTS, **given.settings}
     if host.keys:
         tree["host_key"] = host.keys[0]
     secrets = [_secret(context, given, name, readers, root) for name in sorted(given.secrets)]
-    templates = [{"name": name, **table} for name, table in sorted(given.templates.items())]
+    templates = [{"name": name, **manifest_fields(table)} for name, table in sorted(given.templates.items())]
     tree["principals"] = _principals(context, host, readers.values())
     return given.checked({**tree, "secrets": secrets, "templates": templates})
 
@@ -167,14 +183,16 @@ def _manifest(context: PluginContext, given: HostFile, host: Principal, root: st
 def _secret(
     context: PluginContext, given: HostFile, name: str, readers: Mapping[str, Readers], root: str
 ) -> dict[str, object]:
-    table = dict(given.secrets[name])
+    table = manifest_fields(given.secrets[name])
+    making = _making(table)
+    source = table.pop("source", None)
+    if table.pop("live", False):
+        place = f"{LIVE_ROOT}/{live_path(source)}"
+        return {"name": name, **table, "live": source, "id": source, "source": place, "format": "age"}
     file = table.pop("file")
-    table.pop("source", None)
     if not _exists(context, file):
         where = given.where("secrets", name, "file")
-        raise NotFound(
-            Code.NOT_FOUND, f"{where}: there is no file {file}", hints=(f"secretsmith set {file}",), path=file
-        )
+        raise NotFound(Code.NOT_FOUND, f"{where}: there is no file {file}", hints=(making,), path=file)
     entry = {
         "name": name,
         **table,

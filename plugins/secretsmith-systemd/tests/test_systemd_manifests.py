@@ -8,7 +8,15 @@ from pathlib import Path
 import pytest
 
 from secretsmith.errors import NotFound, SecretsmithError
-from secretsmith.manifest import Filter, Manifest, Method, Phase, SourceFormat
+from secretsmith.manifest import (
+    LIVE_ROOT,
+    Filter,
+    Manifest,
+    Method,
+    Phase,
+    SourceFormat,
+    live_path,
+)
 from secretsmith.plugin.api import PluginContext
 from secretsmith.testing import sample_context
 from secretsmith_systemd.hostfiles import SystemdBuilder
@@ -33,6 +41,7 @@ reload_units = [
   "nginx.service",
 ]
 source = "pass:web/db#password"
+credential = "postgresql.service:db"
 
 [secrets."tls/key"]
 file = "secrets/web1/tls.age"
@@ -45,7 +54,11 @@ DSN=postgres://app:{{db}}@db/app
 '''
 format = "dotenv"
 owner = "app"
+credential = ["app.service:env", "app@.service:env"]
 placeholders = { "{{db}}" = { secret = "db", filter = "url" } }
+
+[host]
+creds = "host+tpm2"
 """
 
 
@@ -85,9 +98,35 @@ def test_every_field_arrives(context: PluginContext) -> None:
     assert (db.restart_units, db.reload_units) == (("postgresql.service",), ("nginx.service",))
     assert (db.format, db.key, db.phase) == (SourceFormat.AGE, None, Phase.SERVICES)
     assert (tls.name, tls.owner, tls.mode, tls.phase) == ("tls/key", "root", "0400", Phase.USERS)
+    assert made.credential_key == "host+tpm2"
+    assert (db.credentials, tls.credentials) == (("postgresql.service:db",), ())
     (app,) = made.templates
+    assert app.credentials == ("app.service:env", "app@.service:env")
     assert app.content.startswith("DSN=postgres://app:{{db}}@")
     assert app.placeholders["{{db}}"].filter is Filter.URL
+
+
+def test_a_source_alone_has_a_file_of_its_own(context: PluginContext) -> None:
+    """It is declared before it is there: that is how `sync --build` learns what to make."""
+    write(context.root, "web1", '[secrets.new]\nsource = "pass:new"\n[secrets."tls/a"]\nsource = "pass:a"\n')
+    (host,) = SystemdBuilder().hosts(context)
+    assert [(each.file, each.source, each.format) for each in host.secrets] == [
+        ("secrets/web1/new.age", "pass:new", "age"),
+        ("secrets/web1/tls/a.age", "pass:a", "age"),
+    ]
+    found = SystemdBuilder().findings(context)
+    assert {finding.hint for finding in found} == {"secretsmith sync --build"}
+    with pytest.raises(NotFound) as caught:
+        manifest(context)
+    assert caught.value.hints == ("secretsmith sync --build",)
+
+
+@pytest.mark.parametrize(("folder", "file"), [("vault", "vault/web1/new.age"), (".", "secrets/web1/new.age")])
+def test_its_folder_is_that_of_the_secrets(context: PluginContext, folder: str, file: str) -> None:
+    registry = context.root / "secretsmith.toml"
+    registry.write_text(registry.read_text().replace("version = 1", f'version = 1\nsecrets = "{folder}"'))
+    write(context.root, "web1", '[secrets.new]\nsource = "pass:new"\n')
+    assert SystemdBuilder().hosts(context)[0].secrets[0].file == file
 
 
 def test_declarations_tell_what_others_need(context: PluginContext) -> None:
@@ -96,6 +135,31 @@ def test_declarations_tell_what_others_need(context: PluginContext) -> None:
     db = host.secrets[0]
     assert (db.name, db.file, db.source) == ("db", "secrets/web/db.age", "pass:web/db#password")
     assert db.origin == "secretsmith.d/web1.toml:6"
+
+
+def test_a_live_value_is_in_no_file_and_comes_with_a_deploy(context: PluginContext) -> None:
+    text = (
+        '[secrets.api]\nsource = "pass:web/api"\nlive = true\nowner = "app"\ncredential = "web.service:api"\n'
+    )
+    write(context.root, "web1", text)
+    (host,) = SystemdBuilder().hosts(context)
+    (api,) = host.secrets
+    assert (api.live, api.file, api.source, api.format) == (
+        True,
+        "",
+        "pass:web/api",
+        "age",
+    )
+    assert host.stored == ()
+    assert SystemdBuilder().findings(context) == []
+    for root in (None, "/srv"):
+        (api_there,) = manifest(context, source_root=root).secrets
+        assert api_there.source == f"{LIVE_ROOT}/{live_path('pass:web/api')}"
+        assert (api_there.live, api_there.id, api_there.owner) == ("pass:web/api", "pass:web/api", "app")
+        assert (api_there.credentials, api_there.readers) == (("web.service:api",), None)
+    write(context.root, "web1", '[secrets.db]\nfile = "secrets/web/db.age"\nlive = false\n')
+    (db,) = SystemdBuilder().hosts(context)[0].secrets
+    assert (db.live, manifest(context).secrets[0].live) == (False, None)
 
 
 def test_without_a_source_root_the_checkout_is_the_place(context: PluginContext) -> None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from secretsmith.findings import Finding
+from secretsmith.record import record
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Fact:
     """One thing that was looked at, and what it is."""
 
@@ -16,7 +16,7 @@ class Fact:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Examination:
     """All that was found. ``manifest`` is its path."""
 

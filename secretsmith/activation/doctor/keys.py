@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 
 from secretsmith.activation.accounts import Caller
 from secretsmith.activation.doctor.facts import Fact, Said
@@ -15,6 +14,7 @@ from secretsmith.errors import CannotDecrypt, Code, SecretsmithError
 from secretsmith.findings import Finding, Severity
 from secretsmith.hostkeytext import on_workstation, registered_key, reprovision
 from secretsmith.manifest import Manifest, ManifestSecret, Output
+from secretsmith.record import replace
 from secretsmith.sensitive import Sensitive
 
 

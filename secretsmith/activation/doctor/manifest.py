@@ -14,6 +14,7 @@ from secretsmith.activation.inspection.facts import finding, finding_of, listed
 from secretsmith.activation.opening.sources import MAX_SOURCE_BYTES, read_regular
 from secretsmith.errors import Code, SecretsmithError
 from secretsmith.findings import Finding, Severity
+from secretsmith.hostkeytext import on_workstation
 from secretsmith.manifest import MAX_MANIFEST_BYTES, Manifest, Phase, parse_manifest
 
 _OTHERS_WRITE = 0o022
@@ -49,6 +50,7 @@ def source_facts(manifest: Manifest, caller: Caller) -> Iterator[Said]:
     """Look at every encrypted file: whoever can exchange one decides what a service gets."""
     paths = list(dict.fromkeys(secret.source for secret in manifest.secrets))
     required = {secret.source for secret in manifest.secrets if secret.required}
+    live = {secret.source for secret in manifest.secrets if secret.live is not None}
     good = 0
     for path in paths:
         severity: Severity = "error" if path in required else "info"
@@ -60,9 +62,10 @@ def source_facts(manifest: Manifest, caller: Caller) -> Iterator[Said]:
             problems = [finding_of(error, severity, path=path)]
         except OSError as error:
             text = (error.strerror or "cannot be read").lower()
-            problems = [
-                finding(Code.NOT_FOUND, severity, path, text, "bring the files of this host's build again")
-            ]
+            hint = "bring the files of this host's build again"
+            if path in live:
+                hint = on_workstation(f"secretsmith deploy {manifest.host}")
+            problems = [finding(Code.NOT_FOUND, severity, path, text, hint)]
         good += not problems
         yield from problems
     folders = dict.fromkeys(os.path.dirname(path) for path in paths)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from shlex import quote
 
 from secretsmith.activation.doctor.facts import Fact, Said
 from secretsmith.activation.inspection.facts import finding, finding_of
 from secretsmith.activation.inspection.units import AskUnits, unknown_units
 from secretsmith.activation.opening.sources import read_regular
+from secretsmith.activation.units.credentials import CREDSTORE
 from secretsmith.activation.units.facts import UnitFacts
 from secretsmith.activation.units.files import ACTIVATE, IDENTITY, MOUNT, RETRY, USERS, unit_files
 from secretsmith.activation.units.telling import UnitOptions, systemd_runs, unit_facts
@@ -40,13 +41,38 @@ def own_unit_facts(
     for entry in manifest.entries():
         for name in (*entry.restart_units, *entry.reload_units):
             named.setdefault(name, []).append(entry.name)
+    handed = sorted({text.rpartition(":")[0] for entry in manifest.entries() for text in entry.credentials})
     try:
-        known = {unit.name: unit for unit in ask([*_wanted(manifest), *sorted(named)], options)}
+        asked = [*_wanted(manifest), *sorted(named), *(name for name in handed if name not in named)]
+        known = {unit.name: unit for unit in ask(asked, options)}
     except SecretsmithError as error:
         yield finding_of(error, "warning")
         return
     yield from _own(manifest, declared, source, options, known)
     yield from unknown_units(named, known.values(), user=options.user)
+    # Of a user's units systemd's own paths, %t, are not worked out here.
+    if manifest.scope is Scope.SYSTEM:
+        yield from _credentials(manifest, known.values(), _install(manifest, source, options))
+
+
+def _credentials(manifest: Manifest, known: Iterable[UnitFacts], install: str) -> Iterator[Said]:
+    """Look for units that are not handed what the manifest says: their drop-ins were not written, or others undo them."""
+    units = [unit for unit in known if unit.load not in ("not-found", "")]
+    for view in map(manifest.for_phase, Phase):
+        for entry in view.entries():
+            for text in entry.credentials:
+                name, _, called = text.rpartition(":")
+                if "@." in name:  # a template; which instances there are is not known
+                    continue
+                unit = next((unit for unit in units if unit.is_called([name])), None)
+                sealed = manifest.credential_key is not None
+                place = f"{CREDSTORE}/{text}" if sealed else view.place_of(entry)
+                if unit is None:
+                    said = f"systemd does not know the unit {name}, which is to be handed {entry.name}"
+                    yield finding(Code.UNITS, "warning", "", said, f"systemctl status {quote(name)}")
+                elif place not in unit.credentials:
+                    said = f"the unit {name} is not handed {entry.name} as its credential {called}"
+                    yield finding(Code.UNITS, "warning", "", said, install)
 
 
 def _wanted(manifest: Manifest) -> Sequence[str]:

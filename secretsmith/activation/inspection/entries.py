@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from functools import cached_property
 from stat import S_IMODE
 from typing import Any
@@ -21,11 +20,12 @@ from secretsmith.activation.plan import Decision, State
 from secretsmith.activation.preview import Preview
 from secretsmith.activation.state import Moment
 from secretsmith.manifest import Manifest, ManifestEntry, ManifestSecret, Method
+from secretsmith.record import record
 
 _RECORDED = (EntryState.FRESH, EntryState.UNCHANGED)
 
 
-@dataclass(frozen=True)
+@record(slots=False)
 class Looked:
     """One phase as it was looked at. ``recorded`` are the secrets of the status file; ``source`` is the manifest's path."""
 

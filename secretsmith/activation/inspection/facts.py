@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from shlex import quote
 
 from secretsmith.errors import Code, SecretsmithError
 from secretsmith.findings import Finding, Severity
+from secretsmith.record import record
 
 _SHOWN = 10  # names in one line; the JSON has all of them
 
@@ -29,7 +29,7 @@ class EntryState(StrEnum):
     """Its phase could not be looked at."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class EntryFacts:
     """One secret or template. ``owner``, ``group`` and ``mode`` are those of the file, or those wanted if there is none.
 
@@ -53,7 +53,7 @@ class EntryFacts:
     message: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Filesystem:
     """Where the generations lie. ``size`` and ``used`` are in bytes; 0 for a filesystem without a limit (ramfs)."""
 
@@ -64,7 +64,7 @@ class Filesystem:
     mounted: bool
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class PhaseFacts:
     """One phase. ``current`` is whether what is live was made from this very manifest, its sources, keys and owners."""
 
@@ -76,7 +76,7 @@ class PhaseFacts:
     filesystem: Filesystem | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class HostFacts:
     """All that is known of a host's secrets. ``activated`` is the time of the last activation that changed anything."""
 

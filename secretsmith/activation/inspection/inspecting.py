@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
 from typing import Any
 
 from secretsmith.activation.accounts import Accounts
@@ -35,9 +34,10 @@ from secretsmith.activation.units.telling import unit_facts
 from secretsmith.errors import Code, Conflict, SecretsmithError
 from secretsmith.findings import Finding
 from secretsmith.manifest import Phase, Scope
+from secretsmith.record import field, record, replace
 
 
-@dataclass
+@record(frozen=False, slots=False)
 class _Look:
     """A look on its way."""
 

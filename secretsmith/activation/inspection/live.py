@@ -5,17 +5,17 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 
 from secretsmith.activation.folders import open_folder
 from secretsmith.activation.generations import InstalledFile, Reader
 from secretsmith.activation.phase import Standing
 from secretsmith.activation.state import Installed, Moment
+from secretsmith.record import field, record
 
 _OTHERS_WRITE = 0o022
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class LiveFile:
     """A file: what is there (None if nothing, or no regular file), its stamp, and what was recorded when it was written."""
 
@@ -34,7 +34,7 @@ class LiveFile:
         return self.installed.written if self.installed is not None else None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class LiveGeneration:
     """The generation that the live link points to.
 

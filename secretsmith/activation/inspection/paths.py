@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from shlex import quote
 
 from secretsmith.activation.inspection.entries import Looked, seen
@@ -14,6 +13,7 @@ from secretsmith.activation.places.placed import PlacedPath
 from secretsmith.errors import Code, SecretsmithError
 from secretsmith.findings import Finding
 from secretsmith.manifest import ManifestEntry, Method
+from secretsmith.record import replace
 
 
 def path_findings(looked: Looked) -> Iterator[Finding]:

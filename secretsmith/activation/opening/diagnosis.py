@@ -8,7 +8,7 @@ from shlex import quote
 from secretsmith.activation.opening.hostkeys import HostKeys
 from secretsmith.activation.opening.readers import Readers, keys_text, readers_text
 from secretsmith.crypto.publickey import KeyKind, PublicKey
-from secretsmith.errors import CannotDecrypt, Code, IntegrityFailure, SecretsmithError
+from secretsmith.errors import CannotDecrypt, Code, IntegrityFailure, NotFound, SecretsmithError
 from secretsmith.hostkeytext import (
     CHANGED,
     files_behind,
@@ -30,7 +30,7 @@ def not_a_reader(
     """
     path = secret.source
     hints = [*_remarks(manifest, secret, readers, keys)]
-    hints.append(on_workstation(f"secretsmith explain {quote(secret.id)} {manifest.host}"))
+    hints.append(on_workstation(_asking(manifest, secret)))
     if readers.include(_publics(keys)):
         if readers.needed > 1:
             text = f"{path}: this host's key alone does not open it: {readers.needed} of its {readers.groups} key groups"
@@ -43,6 +43,19 @@ def not_a_reader(
         hints=hints,
         path=path,
     )
+
+
+def undelivered(manifest: Manifest, secret: ManifestSecret) -> NotFound:
+    """Describe a live value that no deploy has brought yet: a build of the system alone never does."""
+    text = f"{secret.source} does not exist; it would hold {secret.live}, a live value, which a deploy brings and no build"
+    hint = on_workstation(f"secretsmith deploy {manifest.host}")
+    return NotFound(Code.NOT_FOUND, text, hints=(hint,), path=secret.source)
+
+
+def _asking(manifest: Manifest, secret: ManifestSecret) -> str:
+    if secret.live is not None:
+        return f"secretsmith deploy {manifest.host}"
+    return f"secretsmith explain {quote(secret.id)} {manifest.host}"
 
 
 def _remarks(manifest: Manifest, secret: ManifestSecret, readers: Readers, keys: HostKeys) -> Iterator[str]:
@@ -88,7 +101,8 @@ def nothing_opens(
     facts += _rsa(keys)
     if manifest.host_key in ours:
         facts.append(files_behind(manifest.host))
-        command = "secretsmith rekey"
+        stored = any(secret.live is None for secret in manifest.secrets)
+        command = "secretsmith rekey" if stored else f"secretsmith deploy {manifest.host}"
     else:
         if manifest.host_key is not None:
             facts.append(registered_key(manifest.host, [manifest.host_key]))
@@ -120,4 +134,4 @@ def _ssh_line(keys: HostKeys) -> str | None:
     return None
 
 
-__all__ = ["no_key_at_all", "not_a_reader", "nothing_opens"]
+__all__ = ["no_key_at_all", "not_a_reader", "nothing_opens", "undelivered"]

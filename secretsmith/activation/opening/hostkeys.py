@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from secretsmith.activation.opening import keyproblems
 from secretsmith.activation.opening.sources import read_regular
@@ -13,11 +12,12 @@ from secretsmith.crypto.identity import AgeIdentity, Identity, SshIdentity
 from secretsmith.crypto.parameters import MAX_IDENTITY_FILE
 from secretsmith.crypto.privatekey import LockedSshKey, SshPrivateKey, parse_ssh_private_key
 from secretsmith.errors import CannotDecrypt, Code, SecretsmithError
+from secretsmith.record import record
 
 _START = 200  # characters that tell what a file is
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class HostKey:
     """One private key, the file it came from, and when that file was written (seconds since 1970)."""
 
@@ -26,7 +26,7 @@ class HostKey:
     written: float
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class HostKeys:
     """All keys that could be read, and why others could not."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from secretsmith.activation.opening.diagnosis import not_a_reader
+from secretsmith.activation.opening.diagnosis import not_a_reader, undelivered
 from secretsmith.activation.opening.hostkeys import HostKeys
 from secretsmith.activation.opening.readers import Readers, document_readers, readers_of_source
 from secretsmith.activation.opening.sources import Sources
@@ -68,7 +68,9 @@ class Openings:
         path = secret.source
         self._sources.read(path)
         if path in self._sources.failures:
-            return self._sources.failures[path]
+            failure = self._sources.failures[path]
+            is_undelivered = secret.live is not None and failure.code is Code.NOT_FOUND
+            return undelivered(self._manifest, secret) if is_undelivered else failure
         if not self._keys.keys:
             return CannotDecrypt(Code.NO_IDENTITY, f"{path}: this host has no key to open it with", path=path)
         found = self._opened.get((path, secret.format))

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from secretsmith.crypto.evidence import Evidence
 from secretsmith.crypto.publickey import PublicKey, parse_public_key, printable
 from secretsmith.errors import IntegrityFailure, RefusedInput, SecretsmithError
 from secretsmith.manifest import Manifest, SourceFormat
+from secretsmith.record import record
 
 if TYPE_CHECKING:
     from secretsmith.documents.sopsfile import SopsFile
@@ -18,7 +18,7 @@ _SHOWN = 20  # readers in one message
 _LONGEST = 100
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Readers:
     """The readers of one source. ``services`` are those that activation does not use ("PGP D722…", "kms").
 

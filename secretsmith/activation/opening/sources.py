@@ -6,11 +6,11 @@ import errno
 import os
 import stat
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from hashlib import sha256
 
 from secretsmith.activation.folders import failed
 from secretsmith.errors import Code, NotFound, SecretsmithError
+from secretsmith.record import field, record
 
 MAX_SOURCE_BYTES = 64 * 1024 * 1024
 MAX_TOTAL_BYTES = 128 * 1024 * 1024  # of all sources of one manifest: they are held in memory together
@@ -61,7 +61,7 @@ def _not_regular(path: str, what: str) -> SecretsmithError:
     return SecretsmithError(Code.NOT_REGULAR, f"{path} is {what}, not a regular file", path=path)
 
 
-@dataclass
+@record(frozen=False, slots=False)
 class Sources:
     """All encrypted sources of a manifest. The bytes that were digested are the bytes that are decrypted."""
 

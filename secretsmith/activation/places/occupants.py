@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import stat
-from dataclasses import dataclass
 from shlex import quote
 
 from secretsmith.activation.places.placed import PlacedPath, stamp_of
 from secretsmith.errors import Code, SecretsmithError
+from secretsmith.record import record
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Occupant:
     """Something at a path: its status, and where it points if it is a symlink."""
 

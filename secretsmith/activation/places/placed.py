@@ -13,7 +13,6 @@ import os
 import stat
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
 
 from secretsmith.activation.accounts import Caller
 from secretsmith.activation.folders import (
@@ -28,6 +27,7 @@ from secretsmith.activation.folders import (
 )
 from secretsmith.errors import Code, Conflict, SecretsmithError
 from secretsmith.manifest.patterns import COMPILED
+from secretsmith.record import record, replace
 
 _VERSION = 1
 _MAX_BYTES = 32 * 1024 * 1024
@@ -35,7 +35,7 @@ _STAMP_LENGTH = 6
 _WAIT = 10.0  # seconds
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class PlacedPath:
     """What lies at a custom path: a link with ``text``, or a copy with ``stamp``; with neither, perhaps half a copy.
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
 
 from secretsmith.activation.accounts import Caller, Ownership
 from secretsmith.activation.folders import Folder, failed, remove_if_there
@@ -23,9 +22,10 @@ from secretsmith.activation.places.placed import Placed, PlacedPath, stamp_of
 from secretsmith.activation.places.renames import move_new, move_over
 from secretsmith.errors import Code, SecretsmithError
 from secretsmith.manifest import Manifest, ManifestEntry, Method
+from secretsmith.record import record, replace
 
 
-@dataclass(slots=True)
+@record(frozen=False)
 class _Plan:
     """What becomes of one path. ``kept``: it lies there already. ``sync``: the folder is on a disk."""
 

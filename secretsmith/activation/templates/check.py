@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Final
 
@@ -11,6 +10,7 @@ from secretsmith.activation.templates.readers import read_shape
 from secretsmith.activation.templates.shape import Comparison, Hole, Shape, Tokens, Unreadable
 from secretsmith.activation.templates.text import CutText
 from secretsmith.manifest import Filter, TemplateFormat
+from secretsmith.record import field, record
 
 # The filters whose quotes a reader of the format takes off again, so that the value itself must arrive. What is
 # percent-encoded arrives as it was inserted, in any format.
@@ -27,7 +27,7 @@ _READ_BACK: Final[Mapping[TemplateFormat, frozenset[Filter]]] = {
 MAX_TRIED: Final = 64 * 1024
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Insertion:
     """What goes into the place of a placeholder, and the value that it was made of."""
 
@@ -36,7 +36,7 @@ class Insertion:
     value: bytes = field(repr=False)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Fault:
     """Why a result is refused, without a value: placeholder ``number`` is to blame, if known, or ``line`` of the template."""
 

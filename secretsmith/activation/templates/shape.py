@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from itertools import permutations
 from typing import Final
+
+from secretsmith.record import field, record
 
 MAX_DEPTH: Final = 200
 _SERIAL: Final = 5
@@ -25,7 +26,7 @@ class Unreadable(Exception):  # no error of a user yet: the caller knows the tem
         self.line = line
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Leaf:
     """One value: its text (``5432``, ``true``), so that the place of a number can be found by the number in it.
 
@@ -38,7 +39,7 @@ class Leaf:
     mark: str = field(default="", repr=False)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Branch:
     """A mapping, or a list, which has no keys."""
 
@@ -50,7 +51,7 @@ class Branch:
 Shape = Leaf | Branch
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Hole:
     """What may stand in the place of a token.
 

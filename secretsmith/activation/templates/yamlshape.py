@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Final
 
 from secretsmith.activation.templates.shape import MAX_DEPTH, Branch, Leaf, Shape, Unreadable
 from secretsmith.documents.yamlcompose import Event, Stream
+from secretsmith.record import field, record
 
 # A text is read twice, and ruamel needs some 35 µs for each.
 MAX_EVENTS: Final = 10_000
 
 
-@dataclass(slots=True)
+@record(frozen=False)
 class _Open:
     """A mapping, list or document that is being read."""
 

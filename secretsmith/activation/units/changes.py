@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from secretsmith.manifest import ManifestEntry
+from secretsmith.record import record
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class UnitChanges:
     """Units to restart and units to reload; false when there are none."""
 

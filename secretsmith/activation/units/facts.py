@@ -9,9 +9,9 @@ import os
 import re
 import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 from secretsmith.activation.units.states import first, read_properties
+from secretsmith.record import record
 
 FACTS = (
     "Id,Names,LoadState,ActiveState,SubState,Result,UnitFileState,FragmentPath,DropInPaths,EnvironmentFiles,"
@@ -22,7 +22,7 @@ _ENVIRONMENT_FILE = re.compile(r"(?P<path>/.*) \(ignore_errors=(yes|no)\)\Z")
 _CREDENTIAL = re.compile(r"LoadCredential(Encrypted)?\s*=\s*(?P<value>.*)\Z")
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class UnitFacts:
     """One unit. Times are seconds of CLOCK_MONOTONIC, None for never.
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from secretsmith.activation.units.credentials import ACTIVATING, credential_dropins
 from secretsmith.activation.units.quoting import argument, whole, word
 from secretsmith.activation.units.sandbox import (
     STATE_FOLDER,
@@ -18,7 +19,7 @@ from secretsmith.activation.units.sandbox import (
 from secretsmith.errors import Code, RefusedInput
 from secretsmith.manifest import Manifest, Phase, Scope
 
-ACTIVATE = "secretsmith-activate.service"
+ACTIVATE = ACTIVATING
 IDENTITY = "secretsmith-identity.path"
 MOUNT = "secretsmith-mount.service"
 RETRY = "secretsmith-retry.timer"
@@ -48,6 +49,8 @@ def unit_files(
 ) -> dict[str, str]:
     """Return file name → text of the units that activate ``manifest``, for the machine or for a user, as its scope says.
 
+    The drop-ins of units that are handed credentials are among them, as ``UNIT.d/50-secretsmith.conf``.
+
     ``program`` is the path of secretsmith-activate, ``manifest_path`` where it will find the manifest; ``placed`` are
     custom paths that an earlier manifest had, so that the unit may remove what is there.
 
@@ -66,7 +69,9 @@ def unit_files(
         IDENTITY: _identity(manifest),
         SECRET: _secret(manifest),
     }
-    return {name: _text(sections) for name, sections in units.items()}
+    return {name: _text(sections) for name, sections in units.items()} | credential_dropins(
+        manifest, UNIT_HEADER
+    )
 
 
 def _text(sections: _Sections) -> str:
@@ -92,7 +97,7 @@ def _system_services(
     settings = (
         *_folders(manifest, Phase, f"{program} --make-folders {where}"),
         *state,
-        *system_sandbox(folders),
+        *system_sandbox(folders, manifest.credential_key),
     )
     units[ACTIVATE] = _service(at_boot, f"{program} --no-mount {where}", settings)
     return units

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from enum import Enum
 
 from secretsmith.activation.units.changes import NO_CHANGES, UnitChanges
 from secretsmith.errors import Code, RefusedInput, SecretsmithError
 from secretsmith.manifest import Scope
+from secretsmith.record import field, record
+
+# Fixed, and folders of root alone: whoever starts activation does not choose its programs. The first is NixOS's.
+SEARCHED = ("/run/current-system/sw/bin", "/usr/bin", "/bin", "/usr/sbin", "/sbin")
 
 
 class Notify(Enum):
@@ -20,7 +23,7 @@ class Notify(Enum):
     NONE = "none"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class UnitOptions:
     """How units are told. ``block``: wait until they have restarted. ``environment`` is for systemctl, besides PATH."""
 
@@ -30,7 +33,7 @@ class UnitOptions:
     environment: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class UnitResult:
     """Which units were told what; in a dry run, which would be. ``idle`` do not run, so they need not hear of it.
 
@@ -71,4 +74,4 @@ def unit_options(environ: Mapping[str, str], scope: Scope, chosen: str | None) -
     return UnitOptions(how, block="INVOCATION_ID" not in environ, user=user, environment=environment)
 
 
-__all__ = ["Notify", "UnitOptions", "UnitResult", "unit_options"]
+__all__ = ["SEARCHED", "Notify", "UnitOptions", "UnitResult", "unit_options"]

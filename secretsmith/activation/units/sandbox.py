@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from secretsmith.activation.units.quoting import word
-from secretsmith.manifest import Manifest, ManifestEntry, Phase, is_below
+from secretsmith.manifest import CredentialKey, Manifest, ManifestEntry, Phase, is_below
 
 STATE_FOLDER = "secretsmith"  # below /var/lib: what was put at custom paths, over a reboot
 _RUNTIME = "/run"  # the filesystems in memory, the links to them, lock files, the status
@@ -59,11 +59,24 @@ def user_sandbox() -> tuple[str, ...]:
     return _EVERYWHERE
 
 
-def system_sandbox(writable: Iterable[str]) -> tuple[str, ...]:
-    """Return the settings for a unit of the machine; below ``writable`` it may write, and nowhere else."""
+def system_sandbox(writable: Iterable[str], key: CredentialKey | None = None) -> tuple[str, ...]:
+    """Return the settings for a unit of the machine; below ``writable`` it may write, and nowhere else.
+
+    ``key`` is what it encrypts credentials with: it needs the TPM's device then, or to make the machine's secret.
+    """
     # A missing one must not keep the others from being installed. One a line: there may be many.
     paths = (f"ReadWritePaths={word(path, prefix='-')}" for path in writable)
-    return (*_EVERYWHERE, *_OF_THE_SYSTEM, *paths)
+    return (*_EVERYWHERE, *_of_the_system(key), *paths)
+
+
+def _of_the_system(key: CredentialKey | None) -> Iterator[str]:
+    for line in _OF_THE_SYSTEM:
+        if line == "PrivateDevices=yes" and key in (CredentialKey.TPM2, CredentialKey.BOTH):
+            yield from ("DevicePolicy=closed", "DeviceAllow=/dev/tpmrm0 rw")
+        else:
+            yield line
+    if key in (CredentialKey.HOST, CredentialKey.BOTH):
+        yield "ReadWritePaths=-/var/lib/systemd"
 
 
 def writable_folders(manifest: Manifest, phases: Iterable[Phase], placed: Iterable[str]) -> tuple[str, ...]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 
 from secretsmith.activation.units.changes import UnitChanges
+from secretsmith.record import record
 
 # of UnitState
 SHOWN = "Id,LoadState,ActiveState,Result,InactiveExitTimestampMonotonic,Job,WantedBy,RequiredBy"
@@ -20,7 +20,7 @@ _RUNNING = frozenset({"active", "reloading", "refreshing", "activating"})
 _FAILED = "failed"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class UnitState:
     """One unit as systemd sees it. ``name`` is what was asked for, ``id`` the unit behind it, an alias or not.
 
@@ -42,7 +42,7 @@ class UnitState:
         return f"{self.active} ({self.result})" if self.result not in ("", "success") else self.active
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Plan:
     """What is to be done: names for one ``restart`` and one ``reload-or-restart``; those ``starting`` are among the first.
 

@@ -1,4 +1,4 @@
-"""Telling units of changed secrets: one batch for a whole run. The only module of activation that starts a program."""
+"""Telling units of changed secrets: one batch for a whole run. Beside it only units.sealing starts a program."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from secretsmith.activation.units.changes import UnitChanges
 from secretsmith.activation.units.facts import FACTS, UnitFacts, read_facts
 from secretsmith.activation.units.lists import append_lists
-from secretsmith.activation.units.options import Notify, UnitOptions, UnitResult, unit_options
+from secretsmith.activation.units.options import SEARCHED, Notify, UnitOptions, UnitResult, unit_options
 from secretsmith.activation.units.states import (
     SHOWN,
     Plan,
@@ -24,8 +24,7 @@ from secretsmith.activation.units.states import (
 )
 from secretsmith.errors import Code, SecretsmithError
 
-# Fixed, and folders of root alone: whoever starts activation does not choose its systemctl. The first is NixOS's.
-_SEARCHED = ("/run/current-system/sw/bin", "/usr/bin", "/bin", "/usr/sbin", "/sbin")
+_SEARCHED = SEARCHED
 _BOOTED = "/run/systemd/system"  # sd_booted(3)
 _BATCH = 1000  # names in one call: far below what a command line may hold (2 MiB)
 _ASKING, _WAITING = (

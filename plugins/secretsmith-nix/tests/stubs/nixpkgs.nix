@@ -34,6 +34,11 @@ let
       outPath = builtins.dirOf (builtins.dirOf python);
       meta.mainProgram = builtins.baseNameOf python;
     };
+    python3 = {
+      type = "derivation";
+      name = "python3";
+      outPath = "/python3";
+    };
     writeText = script;
     secretsmith = {
       type = "derivation";
