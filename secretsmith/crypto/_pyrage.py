@@ -1,14 +1,15 @@
-"""The only importer of pyrage, whose four exceptions share no base and whose panics are BaseExceptions.
+"""The only importer of pyrage, our writer and plugin host.
 
-pyrage is loaded at the first call: 1.5 ms that listings do not pay. It sees headers and key lines only after our own
-parsers accepted them. Its errors are prose; the few words that have to be told apart are below, pinned by tests.
+Its four exceptions share no base and its panics are BaseExceptions. It is loaded at the first call: 1.5 ms that reading
+does not pay. It sees headers and key lines only after our own parsers accepted them. Its errors are prose; the few words
+that have to be told apart are below, pinned by tests.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Final
 
 from secretsmith.crypto.plugins import PluginSettings
 from secretsmith.crypto.publickey import KeyKind, PublicKey, printable
@@ -19,55 +20,10 @@ from secretsmith.sensitive import Sensitive
 if TYPE_CHECKING:
     from secretsmith.crypto._worker import WorkerCallbacks
 
-Keys: TypeAlias = tuple[Any, ...]  # pyrage's identity objects, opaque to everybody else
-
 # rage, age/src/error.rs and i18n/en-US/age.ftl, as DecryptError prints them.
 _NO_MATCH: Final = "No matching keys found"
 _BAD_MAC: Final = "Header MAC is invalid"
 _BAD_PAYLOAD: Final = frozenset({"decryption error", "last chunk is invalid, stream might be truncated"})
-
-
-def load_keys(*, ssh: Sensitive | None = None, x25519: Sensitive | None = None) -> Keys:
-    """Load unencrypted OpenSSH text and an ``AGE-SECRET-KEY-1…`` line, whichever is given.
-
-    An ssh key that pyrage does not take is left out; our own reader has it.
-    """
-    import pyrage
-
-    keys: list[Any] = []
-    if ssh is not None:
-        with suppress(pyrage.IdentityError):
-            keys.append(pyrage.ssh.Identity.from_buffer(ssh.expose()))
-    if x25519 is not None:
-        keys.append(pyrage.x25519.Identity.from_str(x25519.expose().decode("ascii")))
-    return tuple(keys)
-
-
-def recipient_of(secret: Sensitive) -> str:
-    """Give the ``age1…`` of an ``AGE-SECRET-KEY-1…`` line."""
-    import pyrage
-
-    return str(pyrage.x25519.Identity.from_str(secret.expose().decode("ascii")).to_public())
-
-
-def decrypt(data: bytes, keys: Keys) -> Sensitive | None:
-    """Decrypt a binary age file; ``None`` when pyrage refuses, for whatever reason."""
-    import pyrage
-
-    if not keys:
-        return None
-    try:
-        return Sensitive(pyrage.decrypt(data, list(keys)))
-    except pyrage.DecryptError:
-        return None
-    except BaseException as problem:
-        if not _is_panic(problem):
-            raise
-        return None
-
-
-def _is_panic(problem: BaseException) -> bool:
-    return type(problem).__name__ == "PanicException"
 
 
 def decrypt_with_plugin(
@@ -152,8 +108,9 @@ def _encrypt(plaintext: Sensitive, recipients: list[Any]) -> bytes:
         raise SecretsmithError(Code.ERROR, f"cannot encrypt: {_shown(str(problem))}") from None
 
 
+@lru_cache(maxsize=256)
 def _native(key: PublicKey) -> Any:
-    """Give pyrage's recipient object; the text is our normalised one, never what somebody typed."""
+    """Give pyrage's recipient object, made once a key; the text is our normalised one, never what somebody typed."""
     import pyrage
 
     try:
@@ -200,4 +157,4 @@ def _plugin_timeout(
     )
 
 
-__all__ = ["Keys", "decrypt", "decrypt_with_plugin", "encrypt", "load_keys", "recipient_of"]
+__all__ = ["decrypt_with_plugin", "encrypt"]

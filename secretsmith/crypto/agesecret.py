@@ -1,34 +1,50 @@
-"""Age identities: ``AGE-SECRET-KEY-1…`` and ``AGE-PLUGIN-NAME-1…`` lines, in plain or passphrase-protected files."""
+"""Age identities: ``AGE-SECRET-KEY-1…``, ``AGE-SECRET-KEY-PQ-1…`` and ``AGE-PLUGIN-NAME-1…`` lines.
+
+They stand in plain or passphrase-protected files.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Final
 
-from secretsmith.crypto import _pyrage, armor, bech32, parameters, passphrase
-from secretsmith.crypto.publickey import PublicKey, is_plugin_name, parse_public_key, plugin_name_refused
+from secretsmith.crypto import armor, bech32, hybrid, parameters, passphrase, reader
+from secretsmith.crypto.publickey import (
+    KeyKind,
+    PublicKey,
+    is_plugin_name,
+    parse_public_key,
+    plugin_name_refused,
+)
 from secretsmith.errors import Code, RefusedInput
+from secretsmith.record import field, record
 from secretsmith.sensitive import Sensitive
 
-_PREFIX: Final = "AGE-SECRET-KEY-1"
 _HYBRID_PREFIX: Final = "AGE-SECRET-KEY-PQ-1"
+_PREFIXES: Final = {KeyKind.X25519: "AGE-SECRET-KEY-1", KeyKind.HYBRID: _HYBRID_PREFIX}
 _PLUGIN_PREFIX: Final = "AGE-PLUGIN-"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class AgeSecret:
-    """An X25519 key: ``text`` is the ``AGE-SECRET-KEY-1…`` line, ``scalar`` its 32 bytes."""
+    """A key of age's own: ``text`` is its line, ``raw`` its 32 bytes.
+
+    They are the scalar of an X25519 key (``AGE-SECRET-KEY-1…``), the seed of a post-quantum one, whose ``kind`` is
+    HYBRID (``AGE-SECRET-KEY-PQ-1…``).
+    """
 
     text: Sensitive
-    scalar: Sensitive
+    raw: Sensitive
+    kind: KeyKind = KeyKind.X25519
 
     @property
     def public(self) -> PublicKey:
-        """The ``age1…`` key; one scalar multiplication."""
-        return parse_public_key(_pyrage.recipient_of(self.text))
+        """The ``age1…`` or ``age1pq1…`` key; one scalar multiplication, for HYBRID an ML-KEM key generation too."""
+        if self.kind is KeyKind.HYBRID:
+            return parse_public_key(bech32.encode("age1pq", hybrid.HybridKey(self.raw).public))
+        return parse_public_key(bech32.encode("age", reader.X25519Key(self.raw).public))
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class PluginSecret:
     """A plugin's identity: ``plugin`` is the NAME of ``age-plugin-NAME``, ``text`` the line."""
 
@@ -36,7 +52,7 @@ class PluginSecret:
     text: Sensitive
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class LockedIdentityFile:
     """An identity file that is itself an age file under a passphrase (``age -p``)."""
 
@@ -71,8 +87,8 @@ def locked_identity_file(data: bytes) -> LockedIdentityFile:
 def parse_age_identities(data: bytes) -> tuple[AgeSecret | PluginSecret, ...]:
     """Parse an identity file: one identity a line, ``#`` comments and blank lines.
 
-    Post-quantum keys, which this version cannot use, are passed over when the file has others. No message repeats a
-    line of the file; it names the line's number.
+    Post-quantum keys are passed over when the file has others and the installed ``cryptography`` cannot use them. No
+    message repeats a line of the file; it names the line's number.
 
     Raises:
         RefusedInput: EMPTY, TOO_BIG, KEY_FORMAT, KEY_UNSUPPORTED, PLUGIN_NAME.
@@ -86,28 +102,29 @@ def parse_age_identities(data: bytes) -> tuple[AgeSecret | PluginSecret, ...]:
     except UnicodeDecodeError:
         raise RefusedInput(Code.KEY_FORMAT, "the identity file is no UTF-8 text") from None
     found: list[AgeSecret | PluginSecret] = []
-    hybrid = False
+    unusable = False
     for number, raw in enumerate(lines, 1):
         line = raw.strip()
         if not line or line.startswith("#"):
             continue
-        if line.upper().startswith(_HYBRID_PREFIX):
-            hybrid = True
+        if line.startswith(_HYBRID_PREFIX) and not hybrid.is_available():
+            unusable = True
             continue
         found.append(_parse_line(line, number))
         if len(found) > parameters.MAX_IDENTITIES:
             raise RefusedInput(Code.TOO_BIG, f"more than {parameters.MAX_IDENTITIES} identities in one file")
     if not found:
-        raise _nothing(hybrid)
+        raise _nothing(unusable)
     return tuple(found)
 
 
-def _nothing(hybrid: bool) -> RefusedInput:
-    if hybrid:
+def _nothing(unusable: bool) -> RefusedInput:
+    if unusable:
         return RefusedInput(
             Code.KEY_UNSUPPORTED,
-            "post-quantum identities (AGE-SECRET-KEY-PQ-1…) cannot be used by this version",
-            hints=("make another key beside it: age-keygen",),
+            "post-quantum identities (AGE-SECRET-KEY-PQ-1…) need ML-KEM, which the Python package cryptography lacks"
+            " here",
+            hints=("install a newer cryptography (50 has it), or make another key beside it: age-keygen",),
         )
     return RefusedInput(
         Code.EMPTY, "there is no identity in the file", hints=("make one: age-keygen -o FILE",)
@@ -118,8 +135,9 @@ def _parse_line(line: str, number: int) -> AgeSecret | PluginSecret:
     try:
         if line.startswith(_PLUGIN_PREFIX):
             return _parse_plugin(line)
-        if line.startswith(_PREFIX):
-            return _parse_x25519(line)
+        for kind, prefix in _PREFIXES.items():
+            if line.startswith(prefix):
+                return _parse_native(line, kind, prefix)
     except RefusedInput as problem:
         raise RefusedInput(problem.code, f"line {number}: {problem.message}", hints=problem.hints) from None
     raise RefusedInput(
@@ -129,11 +147,11 @@ def _parse_line(line: str, number: int) -> AgeSecret | PluginSecret:
     )
 
 
-def _parse_x25519(line: str) -> AgeSecret:
-    hrp, scalar = bech32.decode(line)
-    if hrp != "age-secret-key-" or len(scalar) != parameters.X25519_SHARE_BYTES:
+def _parse_native(line: str, kind: KeyKind, prefix: str) -> AgeSecret:
+    hrp, raw = bech32.decode(line)
+    if hrp != prefix.removesuffix("1").lower() or len(raw) != parameters.X25519_SHARE_BYTES:
         raise RefusedInput(Code.KEY_FORMAT, "malformed age key: it has not 32 bytes")
-    return AgeSecret(Sensitive(line.encode("ascii")), Sensitive(scalar))
+    return AgeSecret(Sensitive(line.encode("ascii")), Sensitive(raw), kind)
 
 
 def _parse_plugin(line: str) -> PluginSecret:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from functools import lru_cache
 
-from secretsmith.crypto import curve
+from secretsmith.crypto import _sodium, curve
 from secretsmith.errors import Code, RefusedInput
 
 
@@ -28,18 +28,13 @@ def ed25519_public_to_x25519(raw: bytes) -> bytes:
     Raises:
         RefusedInput: KEY_WEAK for an encoding that is not canonical, not on the curve, or of low order.
     """
-    # 14 ms of import that reading a registry must not pay.
-    from nacl import exceptions
-    from nacl.bindings import crypto_sign_ed25519_pk_to_curve25519
-
     weakness = curve.weakness_of_ed25519(raw)
     if weakness is not None:
         raise _weak(weakness)
-    try:
-        converted: bytes = crypto_sign_ed25519_pk_to_curve25519(raw)
-    except (exceptions.CryptoError, ValueError, TypeError):
+    converted = _sodium.library().montgomery_of(raw)
+    if converted is None:
         # libsodium refuses what is not on the curve or outside the main subgroup.
-        raise _weak("no point of the curve's main group") from None
+        raise _weak("no point of the curve's main group")
     return converted
 
 

@@ -26,6 +26,15 @@ _LOW_ORDER_U: Final = frozenset(
     }
 )
 
+# Every spelling of them: RFC 7748 §5 ignores the top bit and reduces what is not below the field's size.
+LOW_ORDER_X25519: Final = frozenset(
+    (u + more + top).to_bytes(32, "little")
+    for u in _LOW_ORDER_U
+    for more in (0, FIELD)
+    for top in (0, 1 << 255)
+    if u + more <= _MASK
+)
+
 # y-coordinates of the eight points of order 1, 2, 4 and 8 (libsodium, ge25519_has_small_order).
 _Y8: Final = int.from_bytes(
     bytes.fromhex("26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05"), "little"
@@ -35,7 +44,7 @@ _LOW_ORDER_Y: Final = frozenset({0, 1, FIELD - 1, _Y8, FIELD - _Y8})
 
 def is_low_order_x25519(point: bytes) -> bool:
     """Tell whether a 32-byte u-coordinate gives the all-zero shared secret with every key."""
-    return (int.from_bytes(point, "little") & _MASK) % FIELD in _LOW_ORDER_U
+    return point in LOW_ORDER_X25519
 
 
 def weakness_of_x25519(point: bytes) -> str | None:
@@ -60,4 +69,21 @@ def weakness_of_ed25519(point: bytes) -> str | None:
     return "a low-order point, which everybody can decrypt for" if y in _LOW_ORDER_Y else None
 
 
-__all__ = ["FIELD", "is_low_order_x25519", "weakness_of_ed25519", "weakness_of_x25519"]
+def x25519_name(point: bytes) -> bytes:
+    """Return the u-coordinate of an ed25519 public key (RFC 7748 §4.1: u = (1 + y) / (1 - y)), for naming it.
+
+    The point is not checked; what is to be encrypted to goes through
+    :func:`secretsmith.crypto.convert.ed25519_public_to_x25519`. The low-order y = 1 gives 0.
+    """
+    y = int.from_bytes(point, "little") & _MASK
+    return ((1 + y) * pow(1 - y, FIELD - 2, FIELD) % FIELD).to_bytes(32, "little")
+
+
+__all__ = [
+    "FIELD",
+    "LOW_ORDER_X25519",
+    "is_low_order_x25519",
+    "weakness_of_ed25519",
+    "weakness_of_x25519",
+    "x25519_name",
+]

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
 from secretsmith.crypto.header import Header, is_grease
+from secretsmith.record import record
 
 EvidenceKind: TypeAlias = Literal[
     "ssh-ed25519", "ssh-rsa", "x25519", "hybrid", "scrypt", "plugin", "recipient"
 ]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Evidence:
     """One reader as far as the file tells.
 

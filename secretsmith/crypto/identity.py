@@ -9,7 +9,7 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
 
-from secretsmith.crypto import _pyrage, parameters, reader
+from secretsmith.crypto import _pyrage, hybrid, reader
 from secretsmith.crypto.header import Header, is_grease
 from secretsmith.crypto.plugins import PluginSettings
 from secretsmith.crypto.privatekey import AgeSecret, PluginSecret, SshPrivateKey
@@ -49,18 +49,6 @@ class Identity(Protocol):
         ...
 
 
-def _open_native(
-    data: bytes, header: Header, keys: _pyrage.Keys, secrets: reader.Secrets
-) -> Sensitive | None:
-    """Decrypt with pyrage while its quadratic header parser is fast enough, with our linear reader otherwise.
-
-    pyrage tells failures apart in prose only, so that what it refuses is judged by our reader too.
-    """
-    small = len(header.stanzas) <= parameters.PYRAGE_STANZAS and header.end <= parameters.PYRAGE_HEADER_BYTES
-    plaintext = _pyrage.decrypt(data, keys) if small else None
-    return plaintext if plaintext is not None else reader.open_file(data, header, secrets)
-
-
 class SshIdentity:
     """An OpenSSH private key. An ed25519 key opens native stanzas and those of its derived X25519 key."""
 
@@ -93,23 +81,26 @@ class SshIdentity:
 
     def open_file(self, data: bytes, header: Header) -> Sensitive | None:
         """Decrypt with either form."""
-        return _open_native(data, header, self._keys, self._secrets)
+        return reader.open_file(data, header, self._unwrappers)
 
     @cached_property
     def _tag(self) -> str | None:
         return self._key.public.tag
 
     @cached_property
-    def _secrets(self) -> reader.Secrets:
-        return reader.Secrets(self._key.x25519, self._key.public, self._key.openssh)
-
-    @cached_property
-    def _keys(self) -> _pyrage.Keys:
-        return _pyrage.load_keys(ssh=self._key.openssh, x25519=self._key.derived)
+    def _unwrappers(self) -> reader.Unwrappers:
+        scalar, public = self._key.x25519, self._key.public
+        if scalar is None:
+            return {"ssh-rsa": reader.SshRsaKey(self._key.openssh, public).unwrap}
+        derived = reader.X25519Key(scalar)
+        return {
+            "ssh-ed25519": reader.SshEd25519Key(derived, public).unwrap,
+            "X25519": derived.unwrap,
+        }
 
 
 class AgeIdentity:
-    """An age X25519 key (``AGE-SECRET-KEY-1…``)."""
+    """An age key: X25519 (``AGE-SECRET-KEY-1…``) or post-quantum (``AGE-SECRET-KEY-PQ-1…``)."""
 
     def __init__(self, secret: AgeSecret, label: str) -> None:
         self.label = label
@@ -120,7 +111,7 @@ class AgeIdentity:
 
     @property
     def fingerprint(self) -> str:
-        """The fingerprint of the 32 bytes of its ``age1…``."""
+        """The fingerprint of the 32 bytes of its ``age1…``, or of the text of its ``age1pq1…``."""
         return self.public.fingerprint
 
     @cached_property
@@ -129,16 +120,18 @@ class AgeIdentity:
         return self._secret.public
 
     def may_open(self, header: Header) -> bool:
-        """Tell whether there is an X25519 stanza; they are anonymous."""
-        return any(stanza.type == "X25519" for stanza in header.stanzas)
+        """Tell whether there is a stanza of its type; they are anonymous."""
+        return any(stanza.type in self._unwrappers for stanza in header.stanzas)
 
     def open_file(self, data: bytes, header: Header) -> Sensitive | None:
         """Decrypt with this key."""
-        return _open_native(data, header, self._keys, reader.Secrets(x25519=self._secret.scalar))
+        return reader.open_file(data, header, self._unwrappers)
 
     @cached_property
-    def _keys(self) -> _pyrage.Keys:
-        return _pyrage.load_keys(x25519=self._secret.text)
+    def _unwrappers(self) -> reader.Unwrappers:
+        if self._secret.kind is KeyKind.HYBRID:
+            return {"mlkem768x25519": hybrid.HybridKey(self._secret.raw).unwrap}
+        return {"X25519": reader.X25519Key(self._secret.raw).unwrap}
 
 
 class PluginIdentity:

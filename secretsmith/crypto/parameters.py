@@ -13,7 +13,7 @@ MAX_ARMORED_FILE: Final = (
     32 * 1024 * 1024
 )  # text, bytes: decoding holds text and binary at once, 256 MiB is the bound
 
-# Header. age itself has no bound; pyrage's parser is quadratic, so that ours must refuse first.
+# Header. age itself has no bound; pyrage's parser, which plugins need, is quadratic.
 VERSION_PREFIX: Final = b"age-encryption.org/"  # spec, "Header"
 VERSION_LINE: Final = b"age-encryption.org/v1"
 MAX_HEADER_BYTES: Final = 256 * 1024
@@ -22,7 +22,6 @@ MAX_ARGUMENT_LINE: Final = 4 * 1024  # the longest known is mlkem768x25519: 1,49
 BODY_COLUMNS: Final = 64  # spec, "Recipient stanza": body lines are wrapped at 64 columns
 FILE_KEY_BYTES: Final = 16  # spec, "File key"
 WRAPPED_KEY_BYTES: Final = 32  # file key + Poly1305 tag
-MAC_BYTES: Final = 32  # HMAC-SHA-256
 PAYLOAD_NONCE_BYTES: Final = 16  # spec, "Payload"
 CHUNK_BYTES: Final = 64 * 1024  # spec, "Payload": STREAM chunks
 TAG_BYTES: Final = 16  # Poly1305, RFC 8439
@@ -41,11 +40,6 @@ SCRYPT_SALT_BYTES: Final = 16  # spec, "scrypt recipient stanza"
 # keys only up to 2^20 (1 GiB; `age -p` writes 18).
 SCRYPT_HEADER_WORK_FACTOR: Final = 22
 SCRYPT_MAX_WORK_FACTOR: Final = 20
-
-# Up to here a header goes to pyrage; above, its quadratic time (0.4 s at 200 recipients, 8 s at 1,000) would show and
-# our linear reader takes over. Measured with pyrage 1.4: 24 X25519 stanzas 8 ms.
-PYRAGE_STANZAS: Final = 24
-PYRAGE_HEADER_BYTES: Final = 4 * 1024
 
 # SSH keys
 SSH_TAG_BYTES: Final = (

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
 
 from secretsmith.crypto import parameters
 from secretsmith.errors import Code, SecretsmithError
+from secretsmith.record import record
 
 # What plugins need to find their hardware and a pinentry; the rest of our environment may hold secrets.
 _KEPT: Final = frozenset(
@@ -29,7 +29,7 @@ _KEPT: Final = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class PluginSettings:
     """How plugins are found and run.
 

@@ -2,13 +2,12 @@
 
 Unencrypted OpenSSH keys go through our own strict parser, so that a host's activation needs no other library. Keys
 under a passphrase and PEM keys go through ``cryptography`` and come out as unencrypted OpenSSH text in memory, the one
-form that pyrage reads.
+form that the reader takes RSA keys in.
 """
 
 from __future__ import annotations
 
 import binascii
-from dataclasses import dataclass, field
 from typing import Final
 
 from secretsmith.crypto import base64text, bech32, convert, parameters
@@ -22,6 +21,7 @@ from secretsmith.crypto.agesecret import (
 from secretsmith.crypto.publickey import KeyKind, PublicKey, printable, public_key_of_blob, unsupported_key
 from secretsmith.crypto.sshwire import WireReader
 from secretsmith.errors import CannotDecrypt, Code, RefusedInput, SecretsmithError
+from secretsmith.record import field, record
 from secretsmith.sensitive import Sensitive
 
 _BEGIN: Final = b"-----BEGIN OPENSSH PRIVATE KEY-----"
@@ -31,7 +31,7 @@ _PLAIN_BLOCK: Final = 8  # PROTOCOL.key: the padding's block size when there is 
 _COLUMNS: Final = 70  # as ssh-keygen wraps
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class SshPrivateKey:
     """An unlocked ssh key. ``openssh`` is its unencrypted OpenSSH text; ``seed`` the 32 bytes of an ed25519 key."""
 
@@ -56,7 +56,7 @@ class SshPrivateKey:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class LockedSshKey:
     """An ssh key under a passphrase. ``public`` is known for OpenSSH files only; ``cipher`` is the file's word."""
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
 from typing import Final
@@ -16,6 +15,7 @@ from typing import Final
 from secretsmith.crypto import base64text, bech32, convert, curve, parameters
 from secretsmith.crypto.sshwire import WireReader
 from secretsmith.errors import Code, RefusedInput
+from secretsmith.record import record
 
 
 class KeyKind(StrEnum):
@@ -36,7 +36,7 @@ class Form(StrEnum):
     DERIVED = "derived"  # `-> X25519` stanza: ssh-to-age, sops-nix
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class PublicKey:
     """A key of a principal.
 

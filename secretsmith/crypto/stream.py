@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-from secretsmith.crypto import parameters
+from secretsmith.crypto import _sodium, parameters
 from secretsmith.errors import Code, IntegrityFailure
-
-if TYPE_CHECKING:
-    from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
 _SEALED: Final = parameters.CHUNK_BYTES + parameters.TAG_BYTES
 _MAX_JUNK: Final = 64  # how many trailing bytes a failed last chunk is tried without, to name the damage
@@ -21,11 +18,7 @@ def decrypt_stream(key: bytes, data: bytes, start: int) -> bytes:
         IntegrityFailure: AGE_TRUNCATED when the end is missing or the last chunk does not verify, AGE_PAYLOAD when an
             earlier chunk does not or bytes follow the end.
     """
-    # 19 ms of import, on rare paths only.
-    from cryptography.exceptions import InvalidTag
-    from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
-
-    cipher = ChaCha20Poly1305(key)
+    unseal = _sodium.library().unseal
     view = memoryview(data)
     parts: list[bytes] = []
     position, counter = start, 0
@@ -35,10 +28,9 @@ def decrypt_stream(key: bytes, data: bytes, start: int) -> bytes:
         last = position >= len(data)
         if len(chunk) < parameters.TAG_BYTES:
             raise _truncated("the end of the value is missing")
-        try:
-            plain = cipher.decrypt(_nonce(counter, last=last), chunk, None)
-        except InvalidTag:
-            raise _damage(cipher, chunk, counter, last=last) from None
+        plain = unseal(key, _nonce(counter, last=last), chunk)
+        if plain is None:
+            raise _damage(key, chunk, counter, last=last)
         # An empty last chunk after a full one would give one value two ciphertexts (spec).
         if not plain and counter:
             raise _altered("an empty chunk at its end")
@@ -52,28 +44,22 @@ def _nonce(counter: int, *, last: bool) -> bytes:
     return counter.to_bytes(11, "big") + bytes((last,))
 
 
-def _damage(cipher: ChaCha20Poly1305, chunk: memoryview, counter: int, *, last: bool) -> IntegrityFailure:
+def _damage(key: bytes, chunk: memoryview, counter: int, *, last: bool) -> IntegrityFailure:
     """Name the damage of a chunk that does not verify; only the wording depends on it, the value stays shut."""
     if not last:
-        if _verifies(cipher, chunk, _nonce(counter, last=True)):
+        if _verifies(key, chunk, _nonce(counter, last=True)):
             return _altered("bytes after its end")
         return _altered("a part of it does not verify")
-    if len(chunk) == _SEALED and _verifies(cipher, chunk, _nonce(counter, last=False)):
+    if len(chunk) == _SEALED and _verifies(key, chunk, _nonce(counter, last=False)):
         return _truncated("the end of the value is missing")
     for junk in range(1, min(_MAX_JUNK, len(chunk) - parameters.TAG_BYTES) + 1):
-        if _verifies(cipher, chunk[:-junk], _nonce(counter, last=True)):
+        if _verifies(key, chunk[:-junk], _nonce(counter, last=True)):
             return _altered("bytes after its end")
     return _truncated("its last part is cut off or altered")
 
 
-def _verifies(cipher: ChaCha20Poly1305, chunk: memoryview, nonce: bytes) -> bool:
-    from cryptography.exceptions import InvalidTag
-
-    try:
-        cipher.decrypt(nonce, chunk, None)
-    except InvalidTag:
-        return False
-    return True
+def _verifies(key: bytes, chunk: memoryview, nonce: bytes) -> bool:
+    return _sodium.library().unseal(key, nonce, chunk) is not None
 
 
 _HINT: Final = "restore the file from git, and find out who changed it: git log -p FILE"

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import re
 import secrets
-from dataclasses import dataclass, field
 from typing import Final
 
 from secretsmith.crypto.base64text import decode, encode
 from secretsmith.errors import Code, IntegrityFailure
+from secretsmith.record import field, record
 from secretsmith.sensitive import Sensitive
 
 KEY_BYTES: Final = 32
@@ -27,7 +27,7 @@ _FORM = re.compile(rb"ENC\[AES256_GCM,data:([^,]*),iv:([^,]*),tag:([^,]*),type:(
 _KINDS: Final = {kind.encode("ascii"): kind for kind in KINDS}
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Sealed:
     """The parts of a sealed value, decoded; ``kind`` is the type tag, which nothing authenticates."""
 

@@ -10,18 +10,13 @@ from __future__ import annotations
 import hashlib
 import shlex
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from contextlib import closing
 
-from secretsmith.crypto.armor import is_armored
-from secretsmith.crypto.publickey import Form, PublicKey
-from secretsmith.documents.seal import open_key, open_value, seal_value
+from secretsmith.crypto.publickey import PublicKey
 from secretsmith.errors import CannotDecrypt, Code, Conflict, SecretsmithError
 from secretsmith.operations.keygroups import (
     DocumentReaders,
     keys_of,
-    refuse_left_services,
-    reseal,
     service_names,
     stage_document,
 )
@@ -33,9 +28,9 @@ from secretsmith.operations.readers import (
     refuse_injection,
     refuse_unfit_readers,
     remember_accepted,
-    sealing_recipients,
     verifier,
 )
+from secretsmith.operations.rekeyfiles import Job, Made, make_file, make_with_workers
 from secretsmith.operations.rekeyplan import (
     PlannedFile,
     RekeyPlan,
@@ -45,12 +40,10 @@ from secretsmith.operations.rekeyplan import (
 )
 from secretsmith.policy.lock import LockEntry
 from secretsmith.project import Project, WriteSession, writing
-
-if TYPE_CHECKING:
-    from secretsmith.documents.sopsfile import SopsFile
+from secretsmith.record import record, replace
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Rekeyed:
     """One file after the rekey, with the sentence that reports it."""
 
@@ -58,7 +51,7 @@ class Rekeyed:
     change: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class RekeyResult:
     """``rekeyed`` were written; ``blocked`` could not be opened by anybody present and are as they were.
 
@@ -70,7 +63,7 @@ class RekeyResult:
     recorded: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class StagedRekey:
     """A rekey that waits for the commit of its session. ``accepted`` are keys to remember as accepted before that."""
 
@@ -160,7 +153,7 @@ def record_assumed(session: WriteSession, entries: Sequence[tuple[str, LockEntry
     return len(fitting)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class _Work:
     """What is the same for all files of one run."""
 
@@ -218,59 +211,38 @@ def _stage_all(
 ) -> tuple[list[Rekeyed], list[str]]:
     done: list[Rekeyed] = []
     blocked: list[str] = []
-    for number, (planned, file) in enumerate(zip(plan.files, sealed, strict=True), start=1):
-        try:
-            refuse_unfit_readers(work.session.project, file.path, file.wanted)
-            change = _stage_one(work, planned, file)
-        except CannotDecrypt as error:
-            if error.code is not Code.NO_IDENTITY:
-                raise error.at(file.path) from None
-            blocked.append(file.path)
-        except SecretsmithError as error:
-            raise error.at(file.path) from None
-        else:
-            done.append(Rekeyed(file.path, change))
-        if progress is not None:
-            progress(number, len(plan.files))
+    project = work.session.project
+    jobs = [Job(planned, file) for planned, file in zip(plan.files, sealed, strict=True)]
+    for job in jobs:
+        refuse_unfit_readers(project, job.file.path, job.file.wanted)
+    made_for = make_with_workers(project, jobs, keep_data_key=work.keep_data_key)
+    with closing(made_for), work.session.many():
+        for number, (job, given) in enumerate(zip(jobs, made_for, strict=True), start=1):
+            try:
+                made = given or make_file(project, job, keep_data_key=work.keep_data_key)
+            except CannotDecrypt as error:
+                if error.code is not Code.NO_IDENTITY:
+                    raise error.at(job.file.path) from None
+                blocked.append(job.file.path)
+            except SecretsmithError as error:
+                raise error.at(job.file.path) from None
+            else:
+                done.append(Rekeyed(job.file.path, _stage(work.session, job, made)))
+            if progress is not None:
+                progress(number, len(jobs))
     return done, blocked
 
 
-def _stage_one(work: _Work, planned: PlannedFile, file: SealedFile) -> str:
-    """Stage one file and return what is said of it."""
-    project = work.session.project
-    change = describe_change(project, planned.add, planned.remove, planned.unknown)
-    if file.sops is not None and planned.readers is not None:
-        exposed = _stage_document(work, planned.readers, file, file.sops)
-        return _document_change(planned.readers, change, planned.why, exposed=exposed)
-    value = open_value(file.format, file.data, project.ring.for_data(file.data))
-    form = planned.form or file.form or Form.NATIVE
-    data = seal_value(
-        file.format,
-        value,
-        sealing_recipients(file.wanted.keys, form),
-        armor=is_armored(file.data),
-        interaction=project.interaction,
-    )
-    work.session.stage_secret(file.path, data, file.wanted.keys, expect=file.digest)
-    return change or planned.why
-
-
-def _stage_document(work: _Work, readers: DocumentReaders, file: SealedFile, sops: SopsFile) -> bool:
-    project = work.session.project
-    if readers.needs_new_key and not work.keep_data_key:
-        refuse_left_services(readers)  # before anybody is asked for a passphrase
-    recovered = open_key(sops, project.ring.for_data, open_pgp=project.open_pgp)
-    data, exposed = reseal(
-        file.format,
-        file.data,
-        recovered,
-        readers,
-        file=sops,
-        keep_data_key=work.keep_data_key,
-        interaction=project.interaction,
-    )
-    stage_document(work.session, file.path, data, readers, expect=file.digest, exposed=exposed)
-    return exposed
+def _stage(session: WriteSession, job: Job, made: Made) -> str:
+    """Stage one file, its readers checked, and return what is said of it."""
+    planned, file = job.planned, job.file
+    change = describe_change(session.project, planned.add, planned.remove, planned.unknown)
+    session.checked[file.path] = hashlib.sha256(made.data).hexdigest()
+    if planned.readers is None:
+        session.stage_secret(file.path, made.data, file.wanted.keys, expect=file.digest)
+        return change or planned.why
+    stage_document(session, file.path, made.data, planned.readers, expect=file.digest, exposed=made.exposed)
+    return _document_change(planned.readers, change, planned.why, exposed=made.exposed)
 
 
 def _document_change(readers: DocumentReaders, change: str, why: str, *, exposed: bool) -> str:

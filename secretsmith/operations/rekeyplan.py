@@ -6,7 +6,6 @@ Planning needs no key and asks for nothing. A plan holds what it read, so that w
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
 
 from secretsmith.crypto.publickey import Form
 from secretsmith.documents.format import Format, format_of
@@ -23,9 +22,10 @@ from secretsmith.operations.readers import (
 from secretsmith.policy.drift import Drift
 from secretsmith.policy.lock import LockEntry
 from secretsmith.project import Project
+from secretsmith.record import field, record, replace
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class PlannedFile:
     """One file to rekey. ``add`` and ``remove`` are fingerprints; ``unknown`` are readers the registry never named.
 
@@ -49,7 +49,7 @@ class PlannedFile:
     entry: LockEntry | None = field(default=None, repr=False, compare=False)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class RekeyPlan:
     """What a rekey would do; empty when nothing drifts.
 
@@ -128,7 +128,7 @@ def assumed_entry(project: Project, sealed: SealedFile) -> LockEntry | None:
     return LockEntry(sealed.digest, tuple(sorted(present.keys)), "assumed", exposed)
 
 
-@dataclass(slots=True)
+@record(frozen=False)
 class _Aside:
     """What planning finds besides files to rekey."""
 
@@ -159,7 +159,7 @@ def _planned(
         yield from _planned_document(project, sealed, form, drop_unknown)
     elif sealed.drift or (form is not None and sealed.form not in (None, form)):
         why = _why(project, sealed, sealed.drift, form)
-        blocked = not project.ring.may_open(sealed.data)
+        blocked = sealed.header is not None and not project.ring.may_open_header(sealed.header)
         yield _plan_file(project, sealed, sealed.drift, why, form, blocked=blocked)
     else:
         aside.assume(project, sealed)

@@ -14,7 +14,7 @@ from agemaker import age_file
 from hypothesis import given
 from hypothesis import strategies as st
 
-from secretsmith.crypto import bech32, parameters
+from secretsmith.crypto import bech32, hybrid, parameters
 from secretsmith.crypto.agefile import encrypt_age
 from secretsmith.crypto.agesecret import (
     AgeSecret,
@@ -24,6 +24,7 @@ from secretsmith.crypto.agesecret import (
     parse_age_identities,
 )
 from secretsmith.crypto.passphrase import decrypt_scrypt
+from secretsmith.crypto.publickey import KeyKind
 from secretsmith.errors import CannotDecrypt, Code, RefusedInput, SecretsmithError
 from secretsmith.sensitive import Sensitive
 
@@ -45,7 +46,7 @@ def test_a_file_as_age_keygen_writes_it() -> None:
     text = f"# created: 2026-01-01T00:00:00Z\n# public key: age1…\n{SECRET}\r\n\n  {PLUGIN}  \n"
     age, plugin = parse_age_identities(text.encode())
     assert isinstance(age, AgeSecret)
-    assert (age.text, age.scalar) == (Sensitive(SECRET.encode()), Sensitive(bytes(range(32))))
+    assert (age.text, age.raw) == (Sensitive(SECRET.encode()), Sensitive(bytes(range(32))))
     assert plugin == PluginSecret("fido2-hmac", Sensitive(PLUGIN.encode()))
 
 
@@ -56,9 +57,24 @@ def test_every_scalar_has_a_public_key(scalar: bytes) -> None:
     assert secret.public.text.startswith("age1")
 
 
-def test_post_quantum_keys_are_passed_over_beside_others() -> None:
+def test_post_quantum_keys_stand_beside_others() -> None:
+    hybrid_key, key = parse_age_identities(f"{HYBRID}\n{SECRET}\n".encode())
+    assert hybrid_key == AgeSecret(
+        Sensitive(HYBRID.encode()), Sensitive(bytes(range(32))), kind=KeyKind.HYBRID
+    )
+    assert isinstance(hybrid_key, AgeSecret)
+    assert isinstance(key, AgeSecret)
+    assert (hybrid_key.public.kind, key.public.kind) == (KeyKind.HYBRID, KeyKind.X25519)
+
+
+def test_post_quantum_keys_are_passed_over_where_the_library_lacks_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(hybrid, "is_available", lambda: False)
     assert len(parse_age_identities(f"{HYBRID}\n{SECRET}\n".encode())) == 1
-    assert refusal(HYBRID.encode()).code is Code.KEY_UNSUPPORTED
+    problem = refusal(HYBRID.encode())
+    assert problem.code is Code.KEY_UNSUPPORTED
+    assert "cryptography" in problem.hints[0]
 
 
 @pytest.mark.parametrize(
@@ -72,6 +88,8 @@ def test_post_quantum_keys_are_passed_over_beside_others() -> None:
         (SECRET[:-1].encode(), Code.KEY_FORMAT),
         (f"{SECRET} {SECRET}".encode(), Code.KEY_FORMAT),
         (bech32.encode("AGE-SECRET-KEY-", bytes(31)).encode(), Code.KEY_FORMAT),
+        (bech32.encode("AGE-SECRET-KEY-PQ-", bytes(33)).encode(), Code.KEY_FORMAT),
+        (HYBRID.lower().encode(), Code.KEY_FORMAT),
         (b"\xff\xfe", Code.KEY_FORMAT),
         (b"age1qqqq\n", Code.KEY_FORMAT),
         (b"#" * (parameters.MAX_IDENTITY_FILE + 1), Code.TOO_BIG),
@@ -86,6 +104,8 @@ def test_post_quantum_keys_are_passed_over_beside_others() -> None:
         "cut",
         "two",
         "short",
+        "long-hybrid",
+        "lower-hybrid",
         "bytes",
         "public",
         "big",

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from nacl.bindings import crypto_sign_ed25519_sk_to_curve25519, crypto_sign_seed_keypair
 
 from secretsmith.crypto.convert import ed25519_public_to_x25519, ed25519_seed_to_x25519
-from secretsmith.crypto.curve import FIELD
+from secretsmith.crypto.curve import FIELD, x25519_name
 from secretsmith.crypto.publickey import Form, parse_public_key
 from secretsmith.errors import Code, RefusedInput
 
@@ -40,6 +40,17 @@ _SEED = st.binary(min_size=32, max_size=32)
 @pytest.mark.parametrize(("ssh", "age"), SSH_TO_AGE)
 def test_equal_to_ssh_to_age(ssh: str, age: str) -> None:
     assert parse_public_key(ssh).recipient(Form.DERIVED) == age
+
+
+@given(_SEED)
+def test_the_name_of_a_key_is_worked_out_without_a_library_too(seed: bytes) -> None:
+    public, _ = crypto_sign_seed_keypair(seed)
+    assert x25519_name(public) == ed25519_public_to_x25519(public)
+
+
+def test_a_name_for_any_bytes() -> None:
+    assert x25519_name(b"\x01" + bytes(31)) == bytes(32)
+    assert len(x25519_name(b"\xff" * 32)) == 32
 
 
 @given(_SEED)

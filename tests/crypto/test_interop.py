@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from agekinds import ED25519, KINDS, RSA, VALUE, by_kind
 
-from secretsmith.crypto import _pyrage, bech32, parameters
+from secretsmith.crypto import bech32
 from secretsmith.crypto.agefile import decrypt_age, encrypt_age
 from secretsmith.crypto.agesecret import AgeSecret, parse_age_identities
 from secretsmith.crypto.identity import AgeIdentity, SshIdentity
@@ -58,25 +58,14 @@ def test_we_open_what_the_real_age_writes(
     kind: str, armor: list[str], alone: bool, peer: Callable[[str], str]
 ) -> None:
     recipient, identity = KINDS[kind]
+    value = Sensitive(bytes(range(256)) * 1000)
     recipients = [recipient] if alone else [text for text, _ in KINDS.values()]
     arguments = [word for text in recipients for word in ("-r", text)]
     out = subprocess.run(
-        [peer("age"), *armor, *arguments], input=VALUE.expose(), capture_output=True, check=True
+        [peer("age"), *armor, *arguments], input=value.expose(), capture_output=True, check=True
     )
     opened = decrypt_age(out.stdout, [identity])
-    assert (opened.plaintext, opened.armored) == (VALUE, bool(armor))
-
-
-@by_kind
-def test_our_own_reader_opens_what_the_real_age_writes(
-    kind: str, peer: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    recipient, identity = KINDS[kind]
-    value = bytes(range(256)) * 1000
-    out = subprocess.run([peer("age"), "-r", recipient], input=value, capture_output=True, check=True)
-    monkeypatch.setattr(_pyrage, "decrypt", lambda *_: pytest.fail("pyrage was asked"))
-    monkeypatch.setattr(parameters, "PYRAGE_STANZAS", 0)
-    assert decrypt_age(out.stdout, [identity]).plaintext == Sensitive(value)
+    assert (opened.plaintext, opened.armored) == (value, bool(armor))
 
 
 def test_keys_of_age_keygen(tmp_path: Path, peer: Callable[[str], str]) -> None:
