@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/installed
-# SLOW=1 adds the long tests; ARGS are for pytest.
+# SLOW=1 adds the long tests; ARGS are for pytest, and for bench (cases, --quick, --json FILE).
 MARK := -m "not boot$(if $(SLOW),, and not slow)"
 
 .PHONY: demo test boot lint types bench docs
@@ -27,7 +27,7 @@ types: $(READY)
 	$(BIN)/mypy
 
 bench: $(READY)
-	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks $(ARGS)
 
 docs: $(READY)
 	$(BIN)/sphinx-build -q -W --keep-going -b html docs build/docs

@@ -1,165 +1,121 @@
-"""``python -m benchmarks [WORD…]``: the cases whose name holds one of the words, or all of them."""
+"""``python -m benchmarks [CASE…]``: single cases, by name, or all of them."""
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Final
 
-from benchmarks.measure import Command, Row, compare
+from benchmarks import machine, report, table
+from benchmarks.cases import CASES
+from benchmarks.cases.model import Case, quick
+from benchmarks.measure import FEWEST, MOST, Failed
+from benchmarks.runner import Row, Runner
+from benchmarks.workshop import Workshop
 
-RECIPIENTS = 5
-SECRETSMITH = [sys.executable, "-c", "from secretsmith.cli.door import main; raise SystemExit(main())"]
-ACTIVATE = [sys.executable, "-c", "from secretsmith.cli.activate import main; raise SystemExit(main())"]
-
-# What agenix's module does at activation, a secret at a time (modules/age.nix: installSecret), and what `agenix -r` does a
-# file at a time (pkgs/agenix.sh: edit with EDITOR=:), with the same age program and recipients.
-AGENIX_ACTIVATE = """
-set -e; rm -rf "$OUT"; mkdir -p "$OUT"
-for file in "$FILES"/*.age; do
-  name=$(basename "$file"); tmp="$OUT/$name.tmp"
-  ( umask u=r,g=,o=; age --decrypt -i "$KEY" -o "$tmp" "$file" )
-  chmod 0400 "$tmp"; chown 0:0 "$tmp"; mv -f "$tmp" "$OUT/$name"
-done
-"""
-AGENIX_REKEY = """
-set -e
-for file in "$FILES"/*.age; do
-  work=$(mktemp -d); age --decrypt -i "$KEY" -o "$work/clear" "$file"
-  age --encrypt -R "$RECIPIENTS" -o "$work/new" "$work/clear"; mv -f "$work/new" "$file"; rm -rf "$work"
-done
-"""
+# Says that this process has a mount namespace of its own already.
+_PRIVATE: Final = "SECRETSMITH_BENCHMARKS_MOUNTS"
 
 
-class Fleet:
-    """A repository of ``count`` secrets with five readers each, made by the program itself."""
+def main(argv: Sequence[str]) -> int:
+    """Run the cases, print the table, write what was asked for.
 
-    def __init__(self, folder: Path, count: int) -> None:
-        self.folder, self.root, self.count = folder, folder / "fleet", count
-        self.root.mkdir(parents=True)
-        lines = [self._key(f"key{number}") for number in range(RECIPIENTS)]
-        (folder / "recipients").write_text("\n".join(lines) + "\n")
-        self.env: Mapping[str, str] = {
-            **os.environ,
-            "HOME": str(folder),
-            "SECRETSMITH_IDENTITY": str(folder / "key0"),
-            "FILES": str(self.root / "secrets"),
-            "KEY": str(folder / "key0"),
-            "OUT": str(folder / "peer"),
-            "RECIPIENTS": str(folder / "recipients"),
-        }
-        self.run("init", "--user", "alice", "--key", lines[0])
-        for number, line in enumerate(lines[1:]):
-            self.run("host", "add", f"host{number}", "--key", line)
-        self.run("grant", "secrets/**", "--to", ",".join(f"host{number}" for number in range(RECIPIENTS - 1)))
-        self.run("set", "secrets/0.age", value=b"a value of a usual length")
-        for number in range(1, count):
-            shutil.copy(self.root / "secrets/0.age", self.root / f"secrets/{number}.age")
-
-    def _key(self, name: str) -> str:
-        path = self.folder / name
-        subprocess.run(
-            ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", name, "-f", str(path)], check=True
-        )
-        return path.with_suffix(".pub").read_text().strip()
-
-    def run(self, *words: str, value: bytes = b"") -> None:
-        """Run secretsmith in the repository."""
-        subprocess.run(
-            [*SECRETSMITH, *words], cwd=self.root, env=self.env, input=value, check=True, capture_output=True
-        )
-
-    def manifest(self, base: Path) -> Path:
-        """Write a manifest of all secrets, installed below ``base``."""
-        base.mkdir()
-        secrets = [
-            {"name": str(number), "source": str(self.root / f"secrets/{number}.age"), "format": "age"}
-            for number in range(self.count)
-        ]
-        path = self.folder / "manifest.json"
-        content = {
-            "version": 1,
-            "host": "host0",
-            "directory": str(base / "secrets"),
-            "generations": str(base / "secrets.d"),
-            "keep": 2,
-            "identities": [str(self.folder / "key1")],
-            "secrets": secrets,
-        }
-        path.write_text(json.dumps(content))
-        return path
+    1 when a program failed or did not do its work; the other cases are run all the same, and no page is written.
+    """
+    parser = _parser()
+    given = parser.parse_args(argv)
+    if unknown := [name for name in given.cases if name not in {case.name for case in CASES}]:
+        parser.error(f"no such case: {', '.join(unknown)}")
+    if given.write and (given.cases or given.quick):
+        parser.error("the page has all cases, at full size")
+    cases = [case for case in CASES if not given.cases or case.name in given.cases]
+    if given.list:
+        for case in cases:
+            for line in case.lines(quick if given.quick else int):
+                print(f"{line.case}\t{line.work}\t{line.peer}")
+        return 0
+    _own_mounts(argv)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that what is mounted or runs is cleared up
+    with tempfile.TemporaryDirectory(prefix="secretsmith-bench-") as folder:
+        shop = Workshop(Path(folder), mounts=bool(os.environ.get(_PRIVATE)))
+        try:
+            return _run(given, cases, shop)
+        finally:
+            shop.close()
 
 
-def show(folder: Path) -> Row:
-    """One value."""
-    fleet = Fleet(folder, 1)
-    path = str(fleet.root / "secrets/0.age")
-    ours = Command([*SECRETSMITH, "-C", str(fleet.root), "show", "secrets/0.age"], fleet.env)
-    return compare(
-        "show one value / age -d", ours, Command(["age", "-d", "-i", str(folder / "key0"), path], fleet.env)
-    )
-
-
-def activate(folder: Path) -> Row:
-    """A hundred secrets, from nothing."""
-    fleet = Fleet(folder, 100)
-    base = folder / "run"
-    manifest = fleet.manifest(base)
-    options = ["--status", str(folder / "status.json"), "--plain-folder", "--owner-self"]
-
-    def reset() -> None:
-        shutil.rmtree(base)
-        base.mkdir()
-
-    ours = Command([*ACTIVATE, *options, str(manifest)], fleet.env, reset)
-    return compare(
-        "activate 100 secrets / agenix's way", ours, Command(["bash", "-c", AGENIX_ACTIVATE], fleet.env)
-    )
-
-
-def rekey(folder: Path) -> Row:
-    """Fifty files, one reader replaced."""
-    fleet = Fleet(folder, 50)
-    kept = folder / "kept"
-    shutil.copytree(fleet.root, kept)
-    fleet.run("host", "retire", "host0", "--yes", "--no-rekey")
-    registry = (fleet.root / "secretsmith.toml").read_bytes()
-
-    def reset() -> None:
-        shutil.rmtree(fleet.root)
-        shutil.copytree(kept, fleet.root)
-        (fleet.root / "secretsmith.toml").write_bytes(registry)
-
-    ours = Command([*SECRETSMITH, "-C", str(fleet.root), "rekey", "--accept", "all"], fleet.env, reset)
-    return compare("rekey 50 files / agenix -r's way", ours, Command(["bash", "-c", AGENIX_REKEY], fleet.env))
-
-
-CASES: tuple[Callable[[Path], Row], ...] = (show, activate, rekey)
-
-
-def main() -> int:
-    """Run the cases and print medians and ratios (peer's time divided by ours)."""
-    missing = [name for name in ("age", "ssh-keygen", "bash") if shutil.which(name) is None]
-    if missing:
-        print(f"benchmarks need the peers {', '.join(missing)}", file=sys.stderr)
-        return 1
-    words = sys.argv[1:]
-    print(f"{'work':40} {'ours':>9} {'peer':>9}  ratio (low to high)")
-    for case in CASES:
-        if words and not any(word in case.__name__ for word in words):
+def _run(given: argparse.Namespace, cases: Sequence[Case], shop: Workshop) -> int:
+    began = time.monotonic()
+    facts, versions = machine.machine(shop), machine.versions(shop)
+    width = given.width or shutil.get_terminal_size().columns
+    for name, value in facts.items():
+        print(f"{name}: {value}")
+    if busy := table.warning(os.getloadavg()[0]):
+        print(busy)
+    print(table.heading(width), flush=True)
+    runner = Runner(shop, quick if given.quick else int, _teller(), given.runs)
+    results: list[tuple[Case, list[Row]]] = []
+    for case in cases:
+        try:
+            rows = runner.run(case)
+        except (Failed, AssertionError, subprocess.CalledProcessError) as error:
+            print(f"benchmarks: {case.name}: {error}", file=sys.stderr)
             continue
-        with tempfile.TemporaryDirectory(prefix="secretsmith-bench-") as folder:
-            row = case(Path(folder) / "case")
-        print(
-            f"{row.work:40} {row.ours * 1000:6.0f} ms {row.peer * 1000:6.0f} ms  {row.ratio:.1f}× ({row.low:.1f} to {row.high:.1f})"
-        )
+        results.append((case, rows))
+        print("\n".join(table.lines(case, rows, width)), flush=True)
+    print(f"{table.summary(results)}; {time.monotonic() - began:.0f} s")
+    if given.json:
+        text = json.dumps(report.as_json(results, facts, versions), indent=1, ensure_ascii=False)
+        Path(given.json).write_text(f"{text}\n")
+    if len(results) < len(cases):
+        return 1
+    if given.write:
+        Path(given.write).write_text(report.as_page(results, facts, versions))
     return 0
 
 
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    names = [case.name for case in CASES]
+    parser.add_argument("cases", nargs="*", metavar="CASE", help=", ".join(names))
+    parser.add_argument("--quick", action="store_true", help="small sizes, for trying: no goal is judged")
+    parser.add_argument(
+        "--runs", type=int, help=f"of each command, after the warm-up; {FEWEST} to {MOST} by default"
+    )
+    parser.add_argument("--json", metavar="FILE", help="write what was measured")
+    parser.add_argument("--write", metavar="FILE", help="write the page docs/reference/performance.md")
+    parser.add_argument("--width", type=int, help="columns of the table; of the terminal by default")
+    parser.add_argument(
+        "--list", action="store_true", help="list the rows (case, work, peer) and run nothing"
+    )
+    return parser
+
+
+def _own_mounts(argv: Sequence[str]) -> None:
+    """Go on in a mount namespace of our own, where root may have one, so that nothing stays mounted whatever happens."""
+    unshare = shutil.which("unshare")
+    if os.environ.get(_PRIVATE) or os.geteuid() or unshare is None:
+        return
+    trial = [unshare, "-m", "mount", "-t", "tmpfs", "none", "/mnt"]
+    if subprocess.run(trial, check=False, capture_output=True).returncode == 0:
+        words = [unshare, "-m", sys.executable, "-m", "benchmarks", *argv]
+        os.execve(unshare, words, {**os.environ, _PRIVATE: "1"})
+
+
+def _teller() -> Callable[[str], None]:
+    if not sys.stderr.isatty():
+        return lambda _: None
+    return lambda text: print(f"\r\x1b[K{text} …\r", end="", file=sys.stderr, flush=True)
+
+
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(main(sys.argv[1:]))
