@@ -48,13 +48,20 @@ class Code(StrEnum):
     KEY_UNSUPPORTED = "E_KEY_UNSUPPORTED"
     KEY_ACCEPT = "E_KEY_ACCEPT"
     PASSPHRASE = "E_PASSPHRASE"
+    KEYRING = "E_KEYRING"
     PLUGIN_NAME = "E_PLUGIN_NAME"
     PLUGIN_MISSING = "E_PLUGIN_MISSING"
     PLUGIN_FAILED = "E_PLUGIN_FAILED"
     PLUGIN_TIMEOUT = "E_PLUGIN_TIMEOUT"
+    # values from elsewhere
+    LINKED = "E_LINKED"
+    SOURCE_APPROVAL = "E_SOURCE_APPROVAL"
+    LIVE = "E_LIVE"
     # hosts over the network
     SSH = "E_SSH"
     HOST_KEY = "E_HOST_KEY"
+    REMOTE = "E_REMOTE"
+    SKEW = "E_SKEW"
     # age files
     EMPTY = "E_EMPTY"
     TOO_BIG = "E_TOO_BIG"
@@ -120,6 +127,7 @@ class Code(StrEnum):
     STATE = "E_STATE"
     TEMPLATE = "E_TEMPLATE"
     UNITS = "E_UNITS"
+    CREDENTIAL = "E_CREDENTIAL"
     SECRETS_FAILED = "E_SECRETS_FAILED"
     # findings of check
     DRIFT = "E_DRIFT"
@@ -145,6 +153,9 @@ class Code(StrEnum):
     NOT_GRANTED = "E_NOT_GRANTED"
     UNDECLARED = "E_UNDECLARED"
     BUILD_STALE = "E_BUILD_STALE"
+    KEYRING_SECRET = "E_KEYRING_SECRET"
+    LINK_STALE = "E_LINK_STALE"
+    LINK_UNKNOWN = "E_LINK_UNKNOWN"
     FINDINGS = "E_FINDINGS"
 
 

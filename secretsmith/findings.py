@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
+
+from secretsmith.record import record
 
 Severity = Literal["error", "warning", "info"]
 Basis = Literal["", "file", "lock", "assumed"]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Finding:
     """Something that wants attention, as ``check --json`` prints it.
 

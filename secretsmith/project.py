@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
@@ -20,6 +19,7 @@ from secretsmith.identities.ring import IdentityRing
 from secretsmith.interaction import Interaction
 from secretsmith.policy.lock import LOCK_NAME, Basis, Lock, LockEntry, dump_lock, parse_lock
 from secretsmith.policy.registry import Registry, parse_registry
+from secretsmith.record import field, record, replace
 from secretsmith.sensitive import Sensitive
 from secretsmith.store.accepted import AcceptedKeys
 from secretsmith.store.atomic import read_file
@@ -30,14 +30,14 @@ from secretsmith.store.limits import MAX_LOCK_BYTES, MAX_REGISTRY_BYTES, MAX_SEC
 from secretsmith.store.lockfile import repository_lock
 from secretsmith.store.recovery import sweep
 from secretsmith.store.registration import register_new, remember_new
+from secretsmith.store.root import REGISTRY_NAME, find_root
 from secretsmith.store.transaction import Transaction, recover
 from secretsmith.store.walk import list_secret_files
 
-_CACHES: Final = ("index", "accepted", "ring", "today")
-REGISTRY_NAME: Final = "secretsmith.toml"
+_CACHES: Final = ("index", "accepted", "ring", "rings", "today")
 
 
-@dataclass(frozen=True)
+@record(slots=False)
 class Project:
     """One repository as it was read; immutable but for its caches.
 
@@ -67,6 +67,11 @@ class Project:
     def ring(self) -> IdentityRing:
         """The private keys of whoever runs this, looked for when first asked for."""
         return IdentityRing(self.environ, self.interaction)
+
+    @cached_property
+    def rings(self) -> dict[Path, IdentityRing]:
+        """The private keys of single files that plugins asked for, kept so that a passphrase is asked for once a run."""
+        return {}
 
     @cached_property
     def open_pgp(self) -> Callable[[bytes], Sensitive] | None:
@@ -122,17 +127,6 @@ class Project:
         return uses[0].principal if uses else fingerprint
 
 
-def find_root(start: Path, environ: Mapping[str, str]) -> Path | None:
-    """Return the folder with the registry: $SECRETSMITH_ROOT, else ``start`` or the nearest folder above it."""
-    if configured := environ.get("SECRETSMITH_ROOT"):
-        return Path(configured).absolute()
-    here = start.absolute()
-    for folder in (here, *here.parents):
-        if (folder / REGISTRY_NAME).is_file():
-            return folder
-    return None
-
-
 def open_project(
     start: Path, *, environ: Mapping[str, str] = os.environ, interaction: Interaction
 ) -> Project:
@@ -183,14 +177,14 @@ def _text(data: bytes) -> str:
     return data.decode("utf-8", errors="surrogateescape")
 
 
-@dataclass
+@record(frozen=False, slots=False)
 class WriteSession:
     """What one command changes, written as a whole by :meth:`commit` or not at all.
 
     ``lock`` and the registry of ``project`` are those read under the repository's lock; ``registry_text`` and ``lock_text``
     (None: there was none) are what the files must still hold when they are replaced. ``created`` are paths, ``sealed`` maps paths to the
-    fingerprints they were sealed to. ``notes`` are for the person, after
-    :meth:`commit`.
+    fingerprints they were sealed to, ``checked`` to the digest under which their readers were found to be those already.
+    ``notes`` are for the person, after :meth:`commit`.
     """
 
     project: Project
@@ -201,6 +195,19 @@ class WriteSession:
     created: list[str] = field(default_factory=list)
     sealed: dict[str, frozenset[str]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    checked: dict[str, str] = field(default_factory=dict)
+    _waiting: dict[str, LockEntry] | None = None
+
+    @contextmanager
+    def many(self) -> Iterator[None]:
+        """Stage thousands of secrets: the lock, which is copied for each change of it, is changed once, at the end."""
+        waiting: dict[str, LockEntry] = {}
+        self._waiting = waiting
+        try:
+            yield
+        finally:
+            self._waiting = None
+            self.lock = self.lock.with_files(waiting)
 
     def stage_secret(
         self,
@@ -225,7 +232,10 @@ class WriteSession:
         self.sealed[path] = frozenset(keys)
         recipients = tuple(sorted(self.sealed[path])) if recorded else ()
         entry = LockEntry(hashlib.sha256(data).hexdigest(), recipients, basis, key_exposed)
-        self.lock = self.lock.with_file(path, entry)
+        if self._waiting is None:
+            self.lock = self.lock.with_file(path, entry)
+        else:
+            self._waiting[path] = entry
         if expect is None:
             self.created.append(path)
 

@@ -68,7 +68,7 @@ def _private_environment(tmp_path_factory: pytest.TempPathFactory, monkeypatch: 
     for name in list(os.environ):
         if name.startswith(("SOPS_", "SECRETSMITH_", "GIT_", "XDG_")) and name != "SECRETSMITH_REQUIRE_PEERS":
             monkeypatch.delenv(name)
-    for name in ("VISUAL", "EDITOR"):
+    for name in ("VISUAL", "EDITOR", "DBUS_SESSION_BUS_ADDRESS", "PYTHON_KEYRING_BACKEND"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
     monkeypatch.setenv("GIT_CONFIG_SYSTEM", os.devnull)

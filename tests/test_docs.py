@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import console
@@ -11,6 +12,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 # These commands run this very suite or install from the network; .ci/run runs them itself.
+PEERS = ("pass", "gpg", "age")
 OUTSIDE = ("make ", "python3 -m venv", ".venv/bin/pip ", "pip install")
 
 
@@ -27,8 +29,11 @@ def steps(document: Path) -> list[console.Step]:
     "document", [d for d in DOCUMENTS if steps(d)], ids=lambda d: str(d.relative_to(ROOT)).replace("/", "-")
 )
 def test_commands_print_what_the_document_says(
-    document: Path, tmp_path: Path, request: pytest.FixtureRequest
+    document: Path, tmp_path: Path, request: pytest.FixtureRequest, peer: Callable[[str], str]
 ) -> None:
+    for program in PEERS:
+        if any(re.search(rf"(^|[|;&] *){program} ", step.command) for step in steps(document)):
+            peer(program)
     sandbox = console.Sandbox(tmp_path, ROOT)
     request.addfinalizer(sandbox.close)
     for step in steps(document):

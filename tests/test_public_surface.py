@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import importlib
 import inspect
-from dataclasses import fields, is_dataclass
 
 import pytest
 
 from secretsmith.plugin import api
+from secretsmith.record import fields
 
 SURFACE = {
     "secretsmith": ["__version__"],
@@ -27,7 +27,9 @@ SURFACE = {
         "SecretsmithError",
     ],
     "secretsmith.manifest": [
+        "LIVE_ROOT",
         "MAX_MANIFEST_BYTES",
+        "CredentialKey",
         "Filter",
         "Manifest",
         "ManifestEntry",
@@ -43,6 +45,7 @@ SURFACE = {
         "TemplateFormat",
         "dump_manifest",
         "is_below",
+        "live_path",
         "parse_manifest",
     ],
     "secretsmith.plugin.api": [
@@ -74,6 +77,8 @@ SURFACE = {
     "secretsmith.testing": [
         "HOST_FILES",
         "BuilderContract",
+        "IdentityCase",
+        "IdentityContract",
         "SourceCase",
         "SourceContract",
         "sample_context",
@@ -92,13 +97,17 @@ METHODS = {
     "PassphraseProvider.passphrase": "fingerprint context",
     "PluginContext.key": "fingerprint",
     "PluginContext.list_files": "folder",
+    "PluginContext.age_recipients": "identity_file",
     "PluginContext.open_age": "data",
+    "PluginContext.open_age_with": "data identity_file",
     "PluginContext.principals": "",
     "PluginContext.read_file": "path",
     "PluginContext.read_secret": "path key",
     "PluginContext.readers": "path",
     "PluginContext.run": "argv stdin timeout environ folder",
     "PluginContext.scratch": "",
+    "PluginContext.seal_age": "value recipients",
+    "PluginContext.write_user_file": "path data",
     "Source.digest": "reference context",
     "Source.fetch": "reference context",
     "StoringSource.references": "prefix context",
@@ -112,12 +121,12 @@ FIELDS = {
     "Finding": "code severity path message hint basis line",
     "Generated": "value public not_after",
     "GeneratorRequest": "secret parameters inputs",
-    "HostDeclaration": "name origin secrets",
+    "HostDeclaration": "name origin secrets elsewhere",
     "KeyName": "fingerprint principal ssh_tag recipient state",
     "OfferedIdentity": "label material",
     "Principal": "name kind status keys former address",
     "Readers": "wanted present",
-    "SecretDeclaration": "name file format origin key source owner group mode units",
+    "SecretDeclaration": "name file format origin key source owner group mode units live",
 }
 
 
@@ -154,6 +163,6 @@ def test_plugin_data() -> None:
     found = {
         name: " ".join(field.name for field in fields(value))
         for name in api.__all__
-        if is_dataclass(value := getattr(api, name)) and isinstance(value, type)
+        if hasattr(value := getattr(api, name), "__record_fields__") and isinstance(value, type)
     }
     assert found == FIELDS

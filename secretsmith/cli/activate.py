@@ -6,7 +6,6 @@ import os
 import signal
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from shlex import quote
 from typing import BinaryIO
 
@@ -24,7 +23,8 @@ from secretsmith.cli.boundary import report as report_error
 from secretsmith.cli.render import PROGRAM, error_lines, printable
 from secretsmith.cli.streams import hold_standard_descriptors, standard_streams
 from secretsmith.errors import Code, ExitCode, RefusedInput, SecretsmithError
-from secretsmith.manifest import MAX_MANIFEST_BYTES, Phase, parse_manifest
+from secretsmith.manifest import MAX_MANIFEST_BYTES, Phase
+from secretsmith.record import record, replace
 
 USAGE = """\
 usage: secretsmith-activate [options] MANIFEST
@@ -39,7 +39,8 @@ options:
   --no-mount      the filesystem in memory must be mounted already; never mount
   --units HOW     how to tell units of changes: systemctl, nixos (the lists of switch-to-configuration) or none
   --write-units FOLDER
-                  write the systemd units that run all this at boot, into /etc/systemd/system for instance
+                  write the systemd units that run all this at boot, and what hands credentials to other units,
+                  into /etc/systemd/system for instance
   --status FILE   where to write the state of every secret (root: /run/secretsmith/status.json)
   --paths FILE    where to remember custom paths over a reboot (root: /var/lib/secretsmith/paths.json)
   --wait SECONDS  how long to wait for another activation (30)
@@ -53,7 +54,7 @@ _ACTIONS = {"--dry-run": "dry-run", "--mount": "mount", "--make-folders": "folde
 _MEMORY = {"--no-mount": Memory.VERIFY, "--plain-folder": Memory.PLAIN_FOLDER}
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Arguments:
     """A command line. ``action`` is ``activate``, ``dry-run``, ``mount``, ``folders`` or ``units``; ``folder`` is where units go."""
 
@@ -117,7 +118,7 @@ def run(argv: Sequence[str], environ: Mapping[str, str]) -> tuple[ExitCode, list
             [f"{PROGRAM}: {printable(path)} is mounted" for path in mount_only(data, options)],
             [],
         )
-    options = replace(options, units=unit_options(environ, parse_manifest(data).scope, given.units))
+    options = replace(options, units_for=lambda scope: unit_options(environ, scope, given.units))
     done = _do(given.action, data, options)
     return done.exit_code, [f"{PROGRAM}: {printable(line)}" for line in done.lines()], list(_lines(done))
 

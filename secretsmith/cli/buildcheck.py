@@ -45,7 +45,8 @@ def _run(session: Session, words: Sequence[str]) -> ExitCode:
         return ExitCode.OK
     known = described(BuildCheckParameters)
     raw = read_arguments(known, words)
-    if raw is None:
+    # Of a repository it knows nothing: without a manifest there is nothing to check.
+    if raw is None or "manifest" not in raw or "registry" not in raw or raw.keys() & {"hosts", "builder"}:
         raise RefusedInput(
             Code.USAGE,
             "wants --manifest FILE and --registry FILE, and knows --lock FILE and --json",

@@ -18,7 +18,7 @@ from secretsmith.cli.render import PROGRAM
 from secretsmith.cli.session import Session
 from secretsmith.cli.streams import hold_standard_descriptors, standard_streams
 from secretsmith.cli.table import Invocation
-from secretsmith.errors import Code, ExitCode, NotFound
+from secretsmith.errors import Code, ExitCode, NotFound, SecretsmithError
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -59,7 +59,16 @@ def _read(argv: Sequence[str], stdout: BinaryIO) -> Invocation | ExitCode:
     if invocation is not None:
         return invocation
     # Here, not above: importing typer takes longer than most commands.
-    from secretsmith.cli import typed
+    try:
+        from secretsmith.cli import typed
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] != "typer":
+            raise
+        raise SecretsmithError(
+            Code.UNSUPPORTED,
+            "this secretsmith came with a deploy, for the host alone: it has status, doctor and secretsmith-activate",
+            hints=("secretsmith status", "for the rest, install all of it: pip install secretsmith"),
+        ) from None
 
     read = typed.parse(argv)
     sys.stdout.flush()  # help goes through the text layer

@@ -1,6 +1,6 @@
 """One definition of each command's parameters, read by every door.
 
-A command's parameters are one frozen dataclass. Each field is made by one of the functions below, which put what a door
+A command's parameters are one record. Each field is made by one of the functions below, which put what a door
 needs to know (kind, names, metavar, help) into the field's metadata:
 
     @parameters
@@ -14,15 +14,14 @@ kind says the type (a test holds the two together), so that the light door need 
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterable, Iterator, Mapping
 from enum import Enum
 from typing import Any, TypeVar, dataclass_transform
 
 from secretsmith.errors import Code, RefusedInput
+from secretsmith.record import MISSING, field, fields, record
 
 _METADATA = "secretsmith.parameter"
-_MISSING: Any = dataclasses.MISSING
 _C = TypeVar("_C", bound=type[Any])
 
 
@@ -37,7 +36,7 @@ class Kind(Enum):
     SWITCH = "switch"  # --name or --no-name: bool | None, None when neither is given
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class Parameter:
     """One parameter of a command, as the doors see it.
 
@@ -71,15 +70,15 @@ class Parameter:
 
 def _field(kind: Kind, default: Any, **facts: Any) -> Any:
     metadata = {_METADATA: {"kind": kind, "names": (), "off": (), "metavar": "", **facts}}
-    return dataclasses.field(default=default, metadata=metadata)
+    return field(default=default, metadata=metadata)
 
 
-def argument(metavar: str, about: str, *, default: Any = _MISSING) -> Any:
+def argument(metavar: str, about: str, *, default: Any = MISSING) -> Any:
     """One positional word; required unless a default is given."""
     return _field(Kind.ARGUMENT, default, metavar=metavar, help=about)
 
 
-def many(metavar: str, about: str, *, default: Any = _MISSING, blank: bool = False) -> Any:
+def many(metavar: str, about: str, *, default: Any = MISSING, blank: bool = False) -> Any:
     """All further positional words; at least one unless a default is given. Comes last among the positional ones.
 
     ``blank``: words may be empty, as those of another program's command line.
@@ -92,7 +91,7 @@ def option(
     metavar: str,
     about: str,
     *,
-    default: Any = _MISSING,
+    default: Any = MISSING,
     choices: tuple[str, ...] = (),
 ) -> Any:
     """A named value, ``--name VALUE``; required unless a default is given."""
@@ -104,7 +103,7 @@ def options(
     metavar: str,
     about: str,
     *,
-    default: Any = _MISSING,
+    default: Any = MISSING,
     separator: str | None = None,
 ) -> Any:
     """A named value that may be repeated; ``separator`` also splits each value into several."""
@@ -124,9 +123,9 @@ def switch(name: str, about: str, *, default: bool | None) -> Any:
 
 @dataclass_transform(frozen_default=True, field_specifiers=(argument, many, option, options, flag, switch))
 def parameters(cls: _C) -> _C:
-    """Make ``cls`` a frozen dataclass of parameters."""
-    made: _C = dataclasses.dataclass(frozen=True, slots=True)(cls)  # type: ignore[assignment]
-    return made
+    """Make ``cls`` a record of parameters."""
+    made: Any = record(cls)
+    return made  # type: ignore[no-any-return]
 
 
 def described(cls: type[Any]) -> tuple[Parameter, ...]:
@@ -135,9 +134,9 @@ def described(cls: type[Any]) -> tuple[Parameter, ...]:
 
 
 def _described(cls: type[Any]) -> Iterator[Parameter]:
-    for entry in dataclasses.fields(cls):
+    for entry in fields(cls):
         facts = entry.metadata[_METADATA]
-        required = entry.default is _MISSING
+        required = entry.default is MISSING
         yield Parameter(
             field=entry.name, default=None if required else entry.default, required=required, **facts
         )

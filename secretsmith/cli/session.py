@@ -75,9 +75,12 @@ class Session:
         """
         if self._project is None:
             # Here, not above: `--version` and the plumbing commands run without a project.
+            from secretsmith.operations.identityplugins import with_identity_plugins
             from secretsmith.project import open_project
 
-            self._project = open_project(self.cwd, environ=self.environ, interaction=self.interaction)
+            self._project = with_identity_plugins(
+                open_project(self.cwd, environ=self.environ, interaction=self.interaction)
+            )
         return self._project
 
     def write(self, data: bytes) -> None:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
+from secretsmith.record import record
 
-@dataclass(frozen=True, slots=True)
+
+@record
 class Command:
     """One command.
 
@@ -54,6 +55,8 @@ GROUPS = {
     "plugins": "Plugins: builders, sources and others that are installed.",
     "build": "What a build system knows of hosts and their secrets.",
     "identity": "The private keys that open secrets here.",
+    "keyring": "What pip, twine and other programs get here through python's keyring.",
+    "import": "Values from other programs.",
     "export": "Rules and values for other programs.",
     "debt": "Values that somebody who lost access could read, and that nobody has changed since.",
 }
@@ -104,6 +107,21 @@ COMMANDS = (
         "Move a secret; its readers follow the rules of the new path.",
     ),
     Command(("cp",), "values:CpParameters", "cp:run", "Copy a secret to the readers of the new path."),
+    Command(
+        ("link",),
+        "linking:LinkParameters",
+        "link:run",
+        "Let a value that is kept elsewhere, in pass for instance, be the value of a file here.",
+    ),
+    Command(
+        ("unlink",), "linking:UnlinkParameters", "unlink:run", "End a link, and remove the file that it kept."
+    ),
+    Command(
+        ("sync",),
+        "linking:SyncParameters",
+        "sync:run",
+        "Fetch what changed at its source; with --build, what hosts declare.",
+    ),
     Command(("grant",), "readers:GrantParameters", "grant:run", "Let somebody read what matches a pattern."),
     Command(
         ("revoke",), "readers:RevokeParameters", "revoke:run", "Take somebody off the rule with a pattern."
@@ -214,10 +232,58 @@ COMMANDS = (
         "List plugins and their state.",
     ),
     Command(
+        ("plugins", "install-pass-extension"),
+        "passstores:InstallPassExtensionParameters",
+        "plugins:install_pass_extension",
+        "Give pass the commands pass secretsmith link, sync and status.",
+    ),
+    Command(
         ("identity", "list"),
-        "repository:IdentityListParameters",
+        "identities:IdentityListParameters",
         "identity:list_identities",
-        "List where private keys were looked for, and what was found.",
+        "List where private keys were looked for, and what was found; what the keyrings have for them.",
+    ),
+    Command(
+        ("identity", "remember"),
+        "identities:IdentityRememberParameters",
+        "identity:remember",
+        "Keep the passphrase of a private key in the desktop's keyring.",
+    ),
+    Command(
+        ("identity", "forget"),
+        "identities:IdentityForgetParameters",
+        "identity:forget",
+        "Take the passphrase of a private key out of the desktop's keyring.",
+    ),
+    Command(
+        ("identity", "unlock"),
+        "identities:IdentityUnlockParameters",
+        "identity:unlock",
+        "Keep a private key unlocked in the kernel's keyring for a while; never for root.",
+    ),
+    Command(
+        ("identity", "lock"),
+        "identities:IdentityLockParameters",
+        "identity:lock",
+        "Take unlocked private keys out of the kernel's keyring.",
+    ),
+    Command(
+        ("keyring", "list"),
+        "keyrings:KeyringListParameters",
+        "keyring:list_logins",
+        "List the services that the registry maps to secrets, and what is approved on this computer.",
+    ),
+    Command(
+        ("keyring", "approve"),
+        "keyrings:KeyringApproveParameters",
+        "keyring:approve",
+        "Let programs on this computer have what the registry maps.",
+    ),
+    Command(
+        ("keyring", "forget"),
+        "keyrings:KeyringForgetParameters",
+        "keyring:forget",
+        "Take back all that was approved for this repository.",
     ),
     Command(
         ("build", "hosts"),
@@ -235,7 +301,49 @@ COMMANDS = (
         ("build", "check"),
         "repository:BuildCheckParameters",
         "buildcheck:run",
-        "Look for what would keep a host from the secrets of its manifest; needs no key and no repository.",
+        "Look for what would keep hosts from their secrets; needs no key, and with --manifest no repository.",
+    ),
+    Command(
+        ("deploy",),
+        "deploying:DeployParameters",
+        "deploy:run",
+        "Send a host its manifest and encrypted files over ssh, and have it install them.",
+    ),
+    Command(
+        ("import", "pass"),
+        "passstores:ImportPassParameters",
+        "importpass:from_pass",
+        "Copy values out of pass into secrets; pass stays as it is.",
+    ),
+    Command(
+        ("import", "passage"),
+        "passstores:ImportPassageParameters",
+        "importpass:from_passage",
+        "Copy values out of passage into secrets, as import pass does.",
+    ),
+    Command(
+        ("import", "gopass"),
+        "passstores:ImportGopassParameters",
+        "importpass:from_gopass",
+        "Copy values out of gopass (age) into secrets, as import pass does.",
+    ),
+    Command(
+        ("export", "pass"),
+        "passstores:ExportPassParameters",
+        "exportpass:to_pass",
+        "Write values of secrets into pass, for those who its .gpg-id files name.",
+    ),
+    Command(
+        ("export", "passage"),
+        "passstores:ExportPassageParameters",
+        "exportpass:to_passage",
+        "Write values of secrets into passage, for those who its .age-recipients name.",
+    ),
+    Command(
+        ("export", "gopass"),
+        "passstores:ExportGopassParameters",
+        "exportpass:to_gopass",
+        "Write values of secrets into gopass (age), for those who its .age-recipients name.",
     ),
     Command(
         ("export", "sops"),
@@ -246,7 +354,7 @@ COMMANDS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Invocation:
     """What a door read from argv: the command, its parameter object, and the folder of ``-C``, if given."""
 

@@ -9,7 +9,6 @@ sops, stores/ini/store.go.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
 from typing import Final
 
 from secretsmith.documents.flatten import unflatten
@@ -33,6 +32,7 @@ from secretsmith.documents.sourcetext import (
 )
 from secretsmith.documents.tree import Container, Document, Leaf, LeafKind, Span
 from secretsmith.errors import Code, RefusedInput
+from secretsmith.record import field, record
 
 DEFAULT_SECTION: Final = "DEFAULT"
 METADATA_SECTION: Final = "sops"
@@ -58,7 +58,7 @@ def strip_mark(text: bytes) -> bytes:
     return text[found.end() :] if found else text
 
 
-@dataclass(slots=True)
+@record(frozen=False)
 class _Section:
     name: str
     start: int

@@ -7,12 +7,12 @@ is refused. Source: go-ini v1.67 parser.go (readKeyName, readValue, readMultilin
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
 from typing import Final
 
 from secretsmith.documents.sourcetext import line_of
 from secretsmith.documents.tree import Span
 from secretsmith.errors import Code, RefusedInput
+from secretsmith.record import field, record
 
 # Unicode's White_Space, which Go's strings.TrimSpace takes away. str.strip() takes away more.
 BLANKS: Final = (
@@ -25,7 +25,7 @@ _DELIMITER = re.compile(rb"[=:]")
 _MARK = re.compile(rb"[#;]")
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ValueText:
     """A value where it stands: ``span`` with its quotes, ``end`` is behind its line."""
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from secretsmith.documents.node import Comment, List, Map, Node, Scalar
 from secretsmith.documents.scalartext import to_json_text
 from secretsmith.documents.tree import LeafKind
+from secretsmith.record import record
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Style:
     """How JSON is laid out: ``unit`` is one step of indentation, or None for all on one line."""
 

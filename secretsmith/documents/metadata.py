@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from secretsmith.documents.timetext import parse_rfc3339, whole_seconds
 from secretsmith.errors import Code, RefusedInput
+from secretsmith.record import field, record, replace
 
 FOREIGN: Final = ("kms", "gcp_kms", "hckms", "azure_kv", "hc_vault", "pgp")
 """The key services of sops besides age."""
@@ -43,7 +43,7 @@ _NUMBER = re.compile(r"([0-9]{1,3})(?:\.0+)?")
 _MAX_GROUPS: Final = 255
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class AgeEntry:
     """The data key, or a group's part of it, for one recipient: ``enc`` is an armored age file.
 
@@ -56,7 +56,7 @@ class AgeEntry:
     order: tuple[str, ...] = field(default=(), repr=False, compare=False)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class KeyGroup:
     """Recipients each of whom opens the group's part. ``foreign``: the other entries, untouched."""
 
@@ -70,7 +70,7 @@ class KeyGroup:
         return tuple(name for name, entries in self.foreign.items() if entries)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Metadata:
     """What the block says. Times and the MAC are the texts of the block; ``extra`` is all the rest of it."""
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 
 from secretsmith.documents.tree import Container, Document, LeafKind, TreePath
+from secretsmith.record import field, record
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Scalar:
     """A value: its kind and sops's byte form of it (see :class:`Leaf`)."""
 
@@ -16,21 +16,21 @@ class Scalar:
     plain: bytes = field(default=b"", repr=False)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Comment:
     """A comment before the next entry or item: the text after the ``#``, UTF-8."""
 
     text: bytes = field(repr=False)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Map:
     """A mapping, its entries in order, with the comments between them."""
 
     entries: list[tuple[str, Node] | Comment] = field(default_factory=list)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class List:
     """A list, its items in order, with the comments between them."""
 

@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING
 
 from secretsmith.crypto.armor import dearmor, is_armored
 from secretsmith.crypto.evidence import Evidence, evidence_of
-from secretsmith.crypto.header import parse_header
+from secretsmith.crypto.header import Header, parse_header
 from secretsmith.documents.format import Format
 from secretsmith.errors import Code, RefusedInput
 from secretsmith.sensitive import Sensitive
 
 if TYPE_CHECKING:
     from secretsmith.crypto.identity import Identity
+    from secretsmith.documents.metadata import Metadata
     from secretsmith.documents.sopsfile import SopsFile
     from secretsmith.documents.sopskey import OpenStanza, Recovered
     from secretsmith.documents.sopsopen import OpenDocument
@@ -44,14 +45,27 @@ def evidence(format: Format, data: bytes) -> tuple[Evidence, ...]:  # noqa: A002
     if format is not Format.AGE:
         return document_evidence(read_document(format, data))
     # Not inspect_age: it comes with everything that opens files.
-    return evidence_of(parse_header(dearmor(data) if is_armored(data) else data))
+    return evidence_of(age_header(data))
 
 
-def document_evidence(file: SopsFile) -> tuple[Evidence, ...]:
-    """Give what a document that was read says of its readers. Raises IntegrityFailure: RECIPIENT_MISMATCH."""
+def age_header(data: bytes) -> Header:
+    """Parse the header of an age file, binary or armored; needs no key. Raises as :func:`evidence`."""
+    return parse_header(dearmor(data) if is_armored(data) else data)
+
+
+def document_evidence(
+    file: SopsFile, before: Metadata | None = None, known: Sequence[Evidence] = ()
+) -> tuple[Evidence, ...]:
+    """Give what a document that was read says of its readers.
+
+    ``known`` is what this gave for the document when its block was ``before``: stanzas that stay are not read again.
+
+    Raises:
+        IntegrityFailure: RECIPIENT_MISMATCH.
+    """
     from secretsmith.documents.sopsreaders import readers_of
 
-    return readers_of(file)
+    return readers_of(file, before, known)
 
 
 def read_document(format: Format, data: bytes) -> SopsFile:  # noqa: A002
@@ -188,6 +202,7 @@ def seal_value(
 
 
 __all__ = [
+    "age_header",
     "document_evidence",
     "evidence",
     "open_key",

@@ -8,7 +8,6 @@ Source: sops 3.11, config/config.go (parseCreationRuleForFile, getKeyGroupsFromC
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Any, Final
 
 from secretsmith.documents.codec import codec_of
@@ -17,6 +16,7 @@ from secretsmith.documents.metadata import RULES
 from secretsmith.documents.node import List, Map, Node, document_tree
 from secretsmith.documents.tree import LeafKind
 from secretsmith.errors import Code, RefusedInput
+from secretsmith.record import field, record
 from secretsmith.regex.match import LinearRegex, compile_regex
 
 CONFIG_NAME: Final = ".sops.yaml"
@@ -47,7 +47,7 @@ _GROUP_SERVICES: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class CreationRule:
     """What one rule says of a new file.
 
@@ -63,7 +63,7 @@ class CreationRule:
     mac_only_encrypted: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class SopsConfig:
     """The creation rules of one configuration, as plain data; None when it has none, and counts as not there."""
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 from secretsmith.documents.codec import Codec, codec_of
 from secretsmith.documents.format import Format
@@ -12,14 +11,16 @@ from secretsmith.documents.naming import is_list_comment, named_paths
 from secretsmith.documents.selection import DEFAULT, Selection
 from secretsmith.documents.tree import Document, LeafKind, TreePath
 from secretsmith.errors import Code, RefusedInput
+from secretsmith.record import record
 
 SEALED = b"ENC[AES256_GCM,"
 """How a stored value begins that has been encrypted."""
 
 _NEWEST_MAJOR = 3
+_REMEMBERED = 256 * 1024
 
 
-@dataclass(frozen=True)
+@record(slots=False)
 class SopsFile:
     """A document and what its metadata block says."""
 
@@ -73,6 +74,17 @@ def read_sops(format: Format, source: bytes) -> SopsFile:  # noqa: A002  # the w
         RefusedInput: FORMAT without a metadata block, RULES, and what the codec raises.
         Conflict: CONFLICT.
     """
+    return _read_once(format, source) if len(source) <= _REMEMBERED else _read(format, source)
+
+
+# Who has checked a document that was made asks next who reads it: the one read last is not read again. It holds what the file
+# holds, and no value in clear.
+@lru_cache(maxsize=1)
+def _read_once(format: Format, source: bytes) -> SopsFile:  # noqa: A002
+    return _read(format, source)
+
+
+def _read(format: Format, source: bytes) -> SopsFile:  # noqa: A002
     document = codec_of(format).read(source)
     if not document.metadata:
         raise RefusedInput(

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
@@ -16,6 +15,7 @@ from secretsmith.crypto.shamir import MAX_SHARES, combine, split
 from secretsmith.crypto.valuecipher import KEY_BYTES
 from secretsmith.documents.metadata import AgeEntry, KeyGroup, Metadata
 from secretsmith.errors import CannotDecrypt, Code, IntegrityFailure, RefusedInput, SecretsmithError
+from secretsmith.record import field, record
 from secretsmith.sensitive import Sensitive
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ Groups = Sequence[Sequence[str]]
 """Recipients, by key group."""
 
 
-@dataclass(frozen=True)
+@record(slots=False)
 class Recovered:
     """A document's data key, and of several groups the parts that were opened to get it, by their number."""
 

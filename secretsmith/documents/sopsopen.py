@@ -6,7 +6,6 @@ Source: sops, sops.go (Tree.Decrypt), cmd/sops/common (DecryptTree), aes/cipher.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
 
 from secretsmith.crypto.mac import DocumentMac
 from secretsmith.crypto.valuecipher import ValueKey, open_sealed, parse_sealed
@@ -19,6 +18,7 @@ from secretsmith.documents.sopsfile import SopsFile, read_sops
 from secretsmith.documents.sopskey import OpenStanza, Recovered, recover
 from secretsmith.documents.tree import Document, LeafKind, TreePath, aad_of, format_tree_path
 from secretsmith.errors import Code, IntegrityFailure, NotFound
+from secretsmith.record import field, record, replace
 from secretsmith.sensitive import Sensitive
 
 # Up to here floats hold every integer.
@@ -27,7 +27,7 @@ _EXACT = 2**53
 _PLACES = 12
 
 
-@dataclass(frozen=True)
+@record(slots=False)
 class OpenDocument:
     """A document with its values: one for each leaf, by the leaf's number.
 

@@ -3,26 +3,39 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 
 from secretsmith.crypto.armor import dearmor, is_armored
 from secretsmith.crypto.evidence import Evidence, evidence_of
 from secretsmith.crypto.header import parse_header
 from secretsmith.crypto.publickey import KeyKind, parse_public_key
-from secretsmith.documents.metadata import AgeEntry
+from secretsmith.documents.metadata import AgeEntry, Metadata
 from secretsmith.documents.sopsfile import SopsFile
 from secretsmith.errors import Code, IntegrityFailure, RefusedInput
 
 
-def readers_of(file: SopsFile) -> tuple[Evidence, ...]:
+def readers_of(
+    file: SopsFile, before: Metadata | None = None, known: Sequence[Evidence] = ()
+) -> tuple[Evidence, ...]:
     """Give one evidence a stanza, with the recipient that the document names for it.
 
-    The name is compared with the stanza as far as that tells: the tag of an ssh key, the sort of another.
+    The name is compared with the stanza as far as that tells: the tag of an ssh key, the sort of another. ``known`` is what
+    this gave for the block ``before``; what it says of an entry that is the same, letter for letter, it says again.
 
     Raises:
         IntegrityFailure: RECIPIENT_MISMATCH for a stanza of another key than the one it is said to be for, or
             with more than one; a stanza that is damaged is nobody's, and no mismatch.
     """
-    return tuple(_evidence(entry) for group in file.metadata.groups for entry in group.age)
+    seen = dict(zip(_entries(before), known, strict=True)) if before is not None else {}
+    return tuple(
+        seen.get((entry.recipient, entry.enc)) or _evidence(entry)
+        for group in file.metadata.groups
+        for entry in group.age
+    )
+
+
+def _entries(metadata: Metadata) -> list[tuple[str, str]]:
+    return [(entry.recipient, entry.enc) for group in metadata.groups for entry in group.age]
 
 
 def _evidence(entry: AgeEntry) -> Evidence:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from secretsmith.crypto.publickey import parse_public_key
@@ -27,13 +26,14 @@ from secretsmith.documents.sopskey import (
 from secretsmith.documents.sopsopen import OpenDocument, open_values
 from secretsmith.documents.sopswrite import Clock, checked, metadata_edits, plain_shape, resealed, stamped
 from secretsmith.errors import Code, RefusedInput, SecretsmithError
+from secretsmith.record import record, replace
 from secretsmith.sensitive import Sensitive
 
 if TYPE_CHECKING:
     from secretsmith.interaction import Interaction
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Change:
     """What a rewrap does to the recipients: by group, and whether the groups themselves change."""
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
 
 from secretsmith.crypto.valuecipher import seal_value_text
 from secretsmith.documents.format import Format
@@ -19,6 +18,7 @@ from secretsmith.documents.sopskey import Recovered
 from secretsmith.documents.sopsopen import OpenDocument, mac_of, open_values
 from secretsmith.documents.tree import Document, Edit, Leaf, LeafKind, Span, aad_of
 from secretsmith.errors import Code, IntegrityFailure, SecretsmithError
+from secretsmith.record import replace
 from secretsmith.sensitive import Sensitive
 
 Clock = Callable[[], float]

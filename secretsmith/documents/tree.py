@@ -9,18 +9,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
-from typing import Any, Literal, TypeVar, dataclass_transform
+from typing import Any, Literal
 
 from secretsmith.documents.format import Format
 from secretsmith.errors import Code, NotFound, RefusedInput
+from secretsmith.record import field, record
 
 TreePath = tuple[str | int, ...]
 """The way to a leaf: texts are keys of mappings, numbers places in lists. ``()`` is the whole document."""
-
-_T = TypeVar("_T")
 
 _INDEX = re.compile(r"0|[1-9][0-9]{0,8}")
 _ESCAPE = re.compile(r"~(.?)", re.DOTALL)
@@ -74,16 +72,6 @@ def _format_segment(segment: str | int) -> str:
     return _KEY_MARK + text if not text or _INDEX.fullmatch(text) else text
 
 
-@dataclass_transform(frozen_default=True, order_default=True, field_specifiers=(field,))
-def _record(kind: type[_T]) -> type[_T]:
-    """Make a dataclass that is frozen for the type checker alone.
-
-    A large document has some 100,000 spans and leaves; making sure at run time, too, that nobody assigns to
-    one would be half of the time that it takes to read it.
-    """
-    return dataclass(slots=True, order=True, unsafe_hash=True)(kind)
-
-
 class LeafKind(StrEnum):
     """What a leaf is before it is encrypted; the names of sops where it has one."""
 
@@ -97,22 +85,32 @@ class LeafKind(StrEnum):
     COMMENT = "comment"
 
 
-@_record
+@record(frozen=False)
 class Span:
     """Bytes ``start`` to ``end`` (exclusive) of a document; an empty span is a place between two bytes."""
 
     start: int
     end: int
 
-    def __post_init__(self) -> None:
-        if not 0 <= self.start <= self.end:
-            raise ValueError(f"no span: {self.start} to {self.end}")
+    # By hand, and not frozen: a large document has some 100,000 spans and leaves, and the way of other records
+    # would be half of the time that it takes to read it.
+    def __init__(self, start: int, end: int) -> None:
+        if not 0 <= start <= end:
+            raise ValueError(f"no span: {start} to {end}")
+        self.start = start
+        self.end = end
+
+    def __hash__(self) -> int:
+        return hash((self.start, self.end))
+
+    def __lt__(self, other: Span) -> bool:
+        return (self.start, self.end) < (other.start, other.end)
 
     def __len__(self) -> int:
         return self.end - self.start
 
 
-@_record
+@record(frozen=False)
 class Leaf:
     """One value: the way to it, what it is, where it stands, and the bytes there (quotes, tag and all).
 
@@ -129,8 +127,21 @@ class Leaf:
     plain: bytes = field(default=b"", repr=False)
     document: int = 0
 
+    def __init__(
+        self, path: TreePath, kind: LeafKind, span: Span, raw: bytes, plain: bytes = b"", document: int = 0
+    ) -> None:
+        self.path = path
+        self.kind = kind
+        self.span = span
+        self.raw = raw
+        self.plain = plain
+        self.document = document
 
-@dataclass(frozen=True, slots=True)
+    def __hash__(self) -> int:
+        return hash((self.path, self.span, self.document))
+
+
+@record
 class Container:
     """A mapping or list. ``indent`` is the column of its entries; of flow style, that of its line.
 
@@ -156,7 +167,7 @@ def aad_of(leaf: Leaf) -> bytes:
     return (":".join(keys) + ":").encode("utf-8", "surrogateescape")
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Edit:
     """Put ``text`` where ``span`` is."""
 
@@ -164,7 +175,7 @@ class Edit:
     text: bytes = field(repr=False)
 
 
-@dataclass(frozen=True)
+@record(slots=False)
 class Document:
     """A document that has been read.
 

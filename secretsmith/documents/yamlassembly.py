@@ -7,7 +7,6 @@ spans are found here, so that they cannot differ.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal
 
 from secretsmith.documents.format import Format
@@ -28,6 +27,7 @@ from secretsmith.documents.tree import Container, Document, Leaf, LeafKind, Span
 from secretsmith.documents.yamlcomments import Waiting
 from secretsmith.documents.yamlframes import Entry, Frame
 from secretsmith.errors import Code, RefusedInput
+from secretsmith.record import field, record, replace
 
 METADATA_KEY: Final = "sops"
 MAX_ALIASED: Final = 50_000
@@ -37,7 +37,7 @@ MAX_CUT: Final = 100_000_000
 BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 
 
-@dataclass(slots=True)
+@record(frozen=False)
 class _Part:
     """One document of the stream."""
 
@@ -49,7 +49,7 @@ class _Part:
     roots: int = 0
 
 
-@dataclass
+@record(frozen=False, slots=False)
 class Assembly:
     """A stream of documents that is being read."""
 

@@ -8,12 +8,12 @@ comes next stands further left; then it belongs to what came before.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from secretsmith.documents.yamlframes import Frame
+from secretsmith.record import record
 
 
-@dataclass(slots=True)
+@record(frozen=False)
 class _Run:
     """Comment lines of one column without a blank line between them."""
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 from bisect import bisect_left
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import Any, Final, Literal
 
@@ -31,6 +30,7 @@ from ruamel.yaml.scanner import Scanner
 from secretsmith.documents.sourcetext import MAX_DEPTH, line_of
 from secretsmith.documents.yamlassembly import BYTE_ORDER_MARK
 from secretsmith.errors import Code, RefusedInput
+from secretsmith.record import field, record
 
 MAX_COMPOSED_BYTES: Final = 256 * 1024
 MAX_TOKENS: Final = 50_000
@@ -38,7 +38,7 @@ MAX_TOKENS: Final = 50_000
 EventKind = Literal["scalar", "map", "list", "end", "alias", "document", "document end"]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Event:
     """What stands at bytes ``start`` to ``end``; the end of a mapping or list has its closing bracket.
 

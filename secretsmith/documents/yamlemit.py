@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import Any, Final
 
 from secretsmith.documents.node import Comment, List, Map, Node, Scalar
 from secretsmith.documents.scalar import to_yaml_plain
 from secretsmith.documents.scalartext import double_quoted, needs_quotes, single_quoted
 from secretsmith.documents.tree import LeafKind
+from secretsmith.record import field, record
 
 _MERGE: Final = "<<"
 # Longer keys need the form `? key`: readers look for the colon in 1024 characters.
@@ -28,7 +28,7 @@ _CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ufffe\uffff]")
 _LINE_ENDS = re.compile("[\n\x85\u2028\u2029]")
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Layout:
     """How a document indents and quotes.
 

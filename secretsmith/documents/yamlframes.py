@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from secretsmith.documents.tree import TreePath
+from secretsmith.record import field, record
 
 
-@dataclass(slots=True, eq=False)
+@record(frozen=False, eq=False)
 class Frame:
     """A mapping or list that is being read. ``data`` collects the values when it is part of the metadata."""
 
@@ -44,7 +44,7 @@ class Frame:
             frame = frame.parent
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Entry:
     """An entry of a mapping or item of a list: from its key (or dash) to the end of its last line.
 

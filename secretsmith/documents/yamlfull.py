@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left
-from dataclasses import dataclass
 from typing import Final
 
 from secretsmith.documents.node import Value
@@ -17,6 +16,7 @@ from secretsmith.documents.yamlblockscalar import read_block_scalar
 from secretsmith.documents.yamlcompose import Event, Stream
 from secretsmith.documents.yamlframes import Frame
 from secretsmith.errors import Code, RefusedInput
+from secretsmith.record import record
 
 _TAG: Final = "tag:yaml.org,2002:"
 _COLLECTION_TAGS: Final = {"map": (None, "!", _TAG + "map"), "list": (None, "!", _TAG + "seq")}
@@ -25,7 +25,7 @@ _BLOCK_HEADER: Final = re.compile(rb"([|>][-+0-9]*+)[ \t]*(#[^\r\n]*)?[^\n]*\n?"
 _BLANKS: Final = re.compile(rb"[ \t\r\n]*")
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class _Subtree:
     """A mapping or list that has an anchor."""
 

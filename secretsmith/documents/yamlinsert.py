@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from itertools import pairwise
 from typing import Final
 
@@ -24,6 +23,7 @@ from secretsmith.documents.yamlemit import (
 from secretsmith.documents.yamlframes import Entry
 from secretsmith.documents.yamllayout import layout_of, quotes_of_keys, quotes_of_values
 from secretsmith.errors import Code, NotFound, SecretsmithError
+from secretsmith.record import replace
 
 _BLANK_LINES: Final = re.compile(rb"(?:[ ]*\r?\n)*[ ]*")
 _WHOLE_BLANK_LINES: Final = re.compile(rb"(?:[ ]*\r?\n)*(?:[ ]+\Z)?")

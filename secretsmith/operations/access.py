@@ -6,7 +6,6 @@ What counts is who is in the file, not who should be: a host whose old key is st
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from secretsmith.documents.format import Format, format_of
@@ -21,6 +20,7 @@ from secretsmith.policy.registry import Registry
 from secretsmith.policy.resolve import Wanted
 from secretsmith.policy.words import did_you_mean
 from secretsmith.project import Project
+from secretsmith.record import record
 
 if TYPE_CHECKING:
     from secretsmith.documents.sopsfile import SopsFile
@@ -38,7 +38,7 @@ _SERVICE_NAMES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Reader:
     """One principal who can read a file.
 
@@ -53,7 +53,7 @@ class Reader:
     why: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Access:
     """One secret file and who can read it.
 
@@ -85,7 +85,7 @@ class Access:
         return tuple(sorted({key for reader in self.readers for key in reader.fingerprints}))
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Question:
     """What is asked: the secrets ``paths`` (None: all), and of their readers ``names`` (None: all)."""
 
@@ -93,12 +93,13 @@ class Question:
     names: frozenset[str] | None = None
 
 
-def access(project: Project, question: Question = Question(), *, keys: bool = False) -> tuple[Access, ...]:
+def access(project: Project, question: Question | None = None, *, keys: bool = False) -> tuple[Access, ...]:
     """Return who reads what, by path.
 
     ``keys``: with the keys of documents, for which those are read. Other files are read only when the lock cannot speak for
     them; those that the question names always, so that what the file itself proves is not put down to the lock.
     """
+    question = question or Question()
     named = question.paths is not None
     paths = all_secrets(project) if question.paths is None else sorted(set(question.paths))
     known: _Known = {}
@@ -165,7 +166,7 @@ def _people(
 
 
 def _document(found: Access, sops: SopsFile, *, keys: bool) -> Access:
-    from dataclasses import replace
+    from secretsmith.record import replace
 
     sealed, clear = sealed_keys(sops) if keys else (None, 0)
     return replace(

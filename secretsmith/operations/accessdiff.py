@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Final, Literal
 
@@ -22,6 +21,7 @@ from secretsmith.policy.forms import point_of_key, point_of_recipient
 from secretsmith.policy.registry import Registry
 from secretsmith.policy.resolve import Wanted, unruled_readers, wanted_readers
 from secretsmith.project import Project
+from secretsmith.record import record
 from secretsmith.store.history import Objects
 
 State = Literal["changed", "new", "removed"]
@@ -30,7 +30,7 @@ EVERYBODY: Final = "everybody (not encrypted)"
 """What stands for the readers of a file in clear."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Gain:
     """A reader that was gained or lost: its names ("" for one that no registry named), and its fingerprint or what stands for it."""
 
@@ -38,7 +38,7 @@ class Gain:
     key: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Change:
     """A change of access to a file, or to those ``keys`` (slash paths) of a document.
 
@@ -55,7 +55,7 @@ class Change:
     basis: tuple[Basis | None, Basis | None] = (None, None)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class AccessDiff:
     """What differs. ``before`` and ``after`` are commits, None for the work tree.
 
@@ -69,7 +69,7 @@ class AccessDiff:
     notes: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class _File:
     """Who reads one file of one moment: keys, and texts for unknown readers. ``values`` are the sealed texts in it."""
 

@@ -11,7 +11,6 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from typing import Final
 
@@ -26,6 +25,7 @@ from secretsmith.policy.lock import LOCK_NAME, parse_lock
 from secretsmith.policy.registry import REGISTRY_NAME, Registry, parse_registry
 from secretsmith.policy.resolve import unruled_readers, wanted_readers
 from secretsmith.project import MAX_LOCK_BYTES, MAX_REGISTRY_BYTES, MAX_SECRET_BYTES, Project
+from secretsmith.record import field, record, replace
 from secretsmith.store.git import in_git
 from secretsmith.store.history import (
     Objects,
@@ -45,7 +45,7 @@ _STANZA: Final = re.compile(rb"^-> (\S+)(?: (\S+))?", re.MULTILINE)
 _ANONYMOUS: Final = ("x25519", "hybrid", "plugin")
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Version:
     """One version of a file that the keys open.
 
@@ -63,7 +63,7 @@ class Version:
     alone: bool = True
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class PastAccess:
     """What history holds, by path and newest first.
 
@@ -100,7 +100,7 @@ def past_access(project: Project, holder: Holder) -> PastAccess:
         return _Search(project, holder, objects).result()
 
 
-@dataclass
+@record(frozen=False, slots=False)
 class _Locks:
     """What all versions of the lock said of readers, by a file's digest: fingerprints, and whether anybody knew."""
 
@@ -137,7 +137,7 @@ class _Locks:
             self.readers[digest] = (known.union(recipients), before or proven)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class _Verdict:
     """What is known of one blob: ``opens`` is None when it takes the registry to tell."""
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from secretsmith.crypto.publickey import PublicKey, parse_public_key
@@ -20,6 +19,7 @@ from secretsmith.policy.drift import Basis, tag_of
 from secretsmith.policy.forms import point_of_key, point_of_recipient
 from secretsmith.policy.principals import key_uses
 from secretsmith.project import Project
+from secretsmith.record import record
 
 if TYPE_CHECKING:
     from secretsmith.crypto.evidence import Evidence
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 _FINGERPRINT = re.compile(r"SHA256:[A-Za-z0-9+/]{43}")
 
 
-@dataclass(frozen=True)
+@record(slots=False)
 class Holder:
     """Whose keys are looked for: all that a principal ever had, or one by its fingerprint.
 
@@ -58,7 +58,7 @@ class Holder:
         return sum(any(self.named_by(entry.recipient) for entry in group.age) for group in metadata.groups)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Opened:
     """A secret that the keys open now.
 
@@ -75,7 +75,7 @@ class Opened:
     retired: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class BlastRadius:
     """What the keys open. ``problems`` are files of which nothing is known, with the reason."""
 

@@ -6,7 +6,6 @@ The files can go along: then registry, lock and files change together, or nothin
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from typing import Final
 
 from secretsmith.crypto.publickey import PublicKey, parse_public_key
@@ -38,9 +37,10 @@ from secretsmith.policy.registry import Registry
 from secretsmith.policy.resolve import wanted_readers
 from secretsmith.policy.words import shown
 from secretsmith.project import Project, WriteSession, writing
+from secretsmith.record import record
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Changed:
     """A registry after a command.
 
@@ -59,7 +59,7 @@ class Changed:
     blocked: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class RekeyChoice:
     """That the files are rekeyed with the registry, and how.
 

@@ -42,6 +42,11 @@ def check(
         if (stale := stale_config(project)) is not None:
             found.append(stale)
         found.extend(git_findings(project, files))
+    if project.lock.links:
+        # Here, not above: only who has links pays for what knows plugins.
+        from secretsmith.operations.linking.looks import link_findings
+
+        found.extend(link_findings(project, {*files} if paths else None))
     if build or (not paths and has_export(project)):
         # Here, not above: it comes with everything that knows plugins.
         from secretsmith.operations.checkbuild import build_findings

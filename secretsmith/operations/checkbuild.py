@@ -13,7 +13,7 @@ from secretsmith.documents.tree import parse_tree_path
 from secretsmith.errors import Code, SecretsmithError
 from secretsmith.findings import Finding
 from secretsmith.operations.buildexport import Exported, export_build, last_export
-from secretsmith.operations.narrowing import narrowing
+from secretsmith.operations.narrowing import granting, narrowing
 from secretsmith.operations.readers import wanted_by
 from secretsmith.project import REGISTRY_NAME, Project
 from secretsmith.store.paths import relative
@@ -73,7 +73,7 @@ def build_findings(
 def _origins(project: Project, hosts: Iterable[Exported], files: Sequence[str]) -> Iterator[str]:
     known = set(files)
     for host in hosts:
-        for secret in host.declared.secrets:
+        for secret in host.declared.stored:
             if secret.file in known:
                 yield _place(project, secret.origin, secret.file)[0]
 
@@ -89,7 +89,7 @@ def _declared(project: Project, hosts: Iterable[Exported], keys: bool) -> Iterat
                 Code.REG_UNKNOWN, "error", path, message, f"secretsmith host add {name} --scan", line=line
             )
             continue
-        for secret in host.declared.secrets:
+        for secret in host.declared.stored:
             yield from _secret(project, name, secret, keys)
 
 
@@ -98,7 +98,8 @@ def _secret(project: Project, host: str, secret: SecretDeclaration, keys: bool) 
     quoted = shlex.quote(secret.file)
     if not _exists(project, secret.file):
         message = f"{host} declares {secret.file}, and there is no such file"
-        yield Finding(Code.NOT_FOUND, "error", path, message, f"secretsmith set {quoted}", line=line)
+        hint = "secretsmith sync --build" if secret.source else f"secretsmith set {quoted}"
+        yield Finding(Code.NOT_FOUND, "error", path, message, hint, line=line)
     elif keys and secret.key and not _has_key(project, secret.file, secret.key):
         message = f"{host} declares {secret.key} of {secret.file}, and there is no such key in it"
         hint = f"secretsmith set {quoted} {shlex.quote(secret.key)}"
@@ -115,7 +116,7 @@ def _secret(project: Project, host: str, secret: SecretDeclaration, keys: bool) 
         hint = f"secretsmith host reprovision {host} --scan, or take it out of the build"
     else:
         message = f"{host} declares {secret.file}, which no rule lets it read"
-        hint = f"secretsmith grant {quoted} --to {host}"
+        hint = "secretsmith sync --build" if secret.source else granting(project.registry, secret.file, host)
     yield Finding(Code.NOT_GRANTED, "error", path, message, hint, line=line)
 
 
@@ -144,7 +145,7 @@ def _undeclared(project: Project, hosts: Iterable[Exported], files: Sequence[str
     declared: dict[str, set[str]] = {}
     for host in hosts:
         if host.declared.name in project.registry.hosts:
-            declared.setdefault(host.declared.name, set()).update(each.file for each in host.declared.secrets)
+            declared.setdefault(host.declared.name, set()).update(each.file for each in host.declared.stored)
     known: dict[tuple[object, ...], str] = {}
     for path in files:
         try:

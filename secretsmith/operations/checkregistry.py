@@ -14,6 +14,7 @@ from secretsmith.policy.forms import point_of_key, point_of_recipient
 from secretsmith.policy.lock import LOCK_NAME, Debt
 from secretsmith.policy.principals import KeyState, KeyUse, key_uses
 from secretsmith.policy.resolve import unused_rules
+from secretsmith.policy.words import shown
 from secretsmith.project import REGISTRY_NAME, Project
 from secretsmith.store.git import ignored, in_git, tracked
 
@@ -47,6 +48,16 @@ def registry_findings(project: Project, files: Sequence[str]) -> Iterator[Findin
             f"secretsmith revoke {shlex.quote(rule.pattern)} --from {','.join(rule.readers)}",
             line=rule.line,
         )
+    known = set(files) if project.registry.keyring else set()
+    for entry in project.registry.keyring:
+        if entry.secret not in known:
+            yield Finding(
+                Code.KEYRING_SECRET,
+                "warning",
+                REGISTRY_NAME,
+                f"[[keyring]] names {entry.secret}, which is no secret here",
+                f"take its table out of {REGISTRY_NAME}, or name the secret that {shown(entry.service)} gets",
+            )
 
 
 def _two_forms(project: Project) -> Iterator[Finding]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from secretsmith.operations.carry import copying, place_document, refuse_format
 from secretsmith.operations.readers import read_sealed, refuse_injection
 from secretsmith.operations.show import open_sealed
 from secretsmith.operations.write_value import Written, prepare_write, refuse_changed, store_value
 from secretsmith.project import Project, WriteSession
+from secretsmith.record import replace
 
 
 def copy_secret(

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
 from typing import Final
@@ -23,6 +22,7 @@ from secretsmith.operations.readers import read_sealed
 from secretsmith.policy.lock import LOCK_NAME, Debt, DebtReason
 from secretsmith.policy.words import did_you_mean, shown
 from secretsmith.project import Project, writing
+from secretsmith.record import record
 
 MAX_KEYS: Final = 1_000
 """Of a document with more values the whole file is one record: a list that long nobody works through."""
@@ -31,7 +31,7 @@ _AGE = re.compile(r"([0-9]{1,5})([dw]?)")
 _DAYS = {"": 1, "d": 1, "w": 7}
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Owed:
     """One record, its age in days, and the command that pays it."""
 
@@ -40,7 +40,7 @@ class Owed:
     command: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Debts:
     """What is owed, oldest first; ``uncounted`` records of reinstalled hosts were left out, ``younger`` ones are not due yet."""
 
@@ -49,7 +49,7 @@ class Debts:
     younger: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Cleared:
     """``records`` were taken off the lock; ``message`` is one for the commit, and the only place that keeps the reason."""
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from secretsmith.documents.format import format_of
 from secretsmith.documents.seal import evidence
@@ -20,11 +19,12 @@ from secretsmith.policy.drift import present_readers
 from secretsmith.policy.principals import KeyState, RetireReason
 from secretsmith.policy.registry import Registry
 from secretsmith.project import MAX_SECRET_BYTES, Project
+from secretsmith.record import record
 from secretsmith.store.git import in_git
 from secretsmith.store.history import Objects, Touch, is_secret_name, is_shallow, touches
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Remembered:
     """A file that is gone from the tree: ``principal``, whose key is ``state`` now, opens the version in ``commit``.
 
@@ -38,7 +38,7 @@ class Remembered:
     date: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class History:
     """What git holds; ``shallow``: this clone has only a part of the history."""
 

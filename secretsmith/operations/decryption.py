@@ -7,7 +7,6 @@ import os
 import shlex
 import stat
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 from secretsmith.documents.format import Format, format_of
@@ -20,11 +19,12 @@ from secretsmith.operations.show import OpenPgp, explained, explained_file
 from secretsmith.operations.unmanaged import replace_file
 from secretsmith.operations.write_value import refuse_changed
 from secretsmith.project import MAX_SECRET_BYTES, Project, writing
+from secretsmith.record import record
 from secretsmith.sensitive import Sensitive
 from secretsmith.store.atomic import read_file
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Reading:
     """How a file is read: its format where the name does not tell it, the format wanted, and whether a bad MAC passes."""
 
@@ -33,7 +33,7 @@ class Reading:
     ignore_mac: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Decrypted:
     """A file in clear. ``source`` are the bytes it was read from; ``warnings`` are for the person."""
 

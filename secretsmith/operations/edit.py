@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
 from secretsmith.crypto.publickey import Form, PublicKey
 from secretsmith.documents.format import Format
@@ -25,6 +24,7 @@ from secretsmith.operations.write_document import (
 )
 from secretsmith.operations.write_value import PreparedWrite, Written, store_value
 from secretsmith.project import MAX_SECRET_BYTES, Project
+from secretsmith.record import record
 from secretsmith.sensitive import Sensitive
 from secretsmith.store.atomic import read_file, write_atomic
 from secretsmith.store.scratch import scratch_folder, write_private
@@ -32,7 +32,7 @@ from secretsmith.store.scratch import scratch_folder, write_private
 _FILE_MODE = 0o600
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Edited:
     """The end of an edit. ``written`` is None when the text was not changed; ``notes`` are for the person."""
 

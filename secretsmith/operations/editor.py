@@ -15,10 +15,10 @@ import subprocess
 import termios
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from types import FrameType
 
 from secretsmith.errors import Code, Interrupted, RefusedInput, SecretsmithError
+from secretsmith.record import record
 
 VARIABLES = ("SECRETSMITH_EDITOR", "SOPS_EDITOR", "VISUAL", "EDITOR")
 _FALLBACKS = ("nano", "vim", "vi")
@@ -60,7 +60,7 @@ PRESETS: dict[str, tuple[str, ...]] = {
 """Arguments in front of the file, by the editor's file name. Other editors are run as they are given."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Editor:
     """An editor: the words of its command, and whether secretsmith knows how to keep it from leaving copies."""
 

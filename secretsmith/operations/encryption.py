@@ -6,7 +6,6 @@ import hashlib
 import os
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from pathlib import Path
 
 from secretsmith.crypto.publickey import Form, PublicKey, parse_public_key
@@ -29,12 +28,13 @@ from secretsmith.operations.unmanaged import replace_file
 from secretsmith.operations.write_value import reader_notes, refuse_changed
 from secretsmith.policy.keygroups import wanted_groups
 from secretsmith.project import MAX_SECRET_BYTES, Project, writing
+from secretsmith.record import record, replace
 from secretsmith.sensitive import Sensitive
 from secretsmith.store.atomic import read_file
 from secretsmith.store.git import in_git, tracked
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Wishes:
     """What a person says about a file to encrypt: recipients, format, and what is left in clear. ``accept`` as for every write.
 
@@ -56,7 +56,7 @@ class Wishes:
         return self.selection[0] if self.selection else None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Encrypted:
     """An encrypted file. ``readers`` are names, or recipients where nobody has a name; ``notes`` are for the person."""
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Final
@@ -22,6 +21,7 @@ from secretsmith.operations.readers import Judged, quick_drift, wanted_by
 from secretsmith.operations.thishost import Here, is_here, look_here, wrong_key
 from secretsmith.policy.principals import Host, KeyState, Principal, User
 from secretsmith.project import Project
+from secretsmith.record import record
 from secretsmith.store.paths import safe_relative
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ UNIT_FOLDERS: Final = tuple(
 )
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Explanation:
     """The chain up to the first broken link; links that cannot be looked at from here are in it, with ``ok`` None."""
 
@@ -48,7 +48,7 @@ class Explanation:
         return last if last.ok is False else None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Surroundings:
     """What is looked at besides the repository: this computer, and the folders that systemd has units in."""
 
@@ -97,6 +97,12 @@ def locate_explained(
         export = last_export(project, loader=loader)
         for each in export.hosts if export is not None else ():
             for secret in each.declared.secrets if each.declared.name == name else ():
+                if secret.live and text == secret.name:
+                    raise NotFound(
+                        Code.NOT_FOUND,
+                        f"{text}: is a live value of {name} ({secret.origin}), in no file of this repository",
+                        hints=(f"secretsmith deploy {name} --dry-run",),
+                    ) from None
                 if text in (secret.name, secret.file):
                     return safe_relative(project.root, secret.file)
         raise

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 from typing import Final
 
 from secretsmith.errors import Code, NotFound, RefusedInput
 from secretsmith.findings import Finding
 from secretsmith.policy.sopsyaml import CONFIG_NAME, converts_keys, is_generated, lists_files
 from secretsmith.project import Project, read_sops_config, writing
+from secretsmith.record import record
 from secretsmith.store.atomic import read_file
 
 _COMMAND: Final = "secretsmith export sops"
@@ -20,7 +20,7 @@ _CONVERTED: Final = (
 _MAX_BYTES: Final = 16 * 1024 * 1024
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Exported:
     """``text`` is what ``path`` (relative to the root) holds now; ``written`` is False when it held it before.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 from secretsmith.errors import Code, NotFound, RefusedInput
 from secretsmith.operations.changes import Changed, RekeyChoice, change_registry
@@ -18,9 +17,10 @@ from secretsmith.policy.registry import Registry
 from secretsmith.policy.resolve import matching_rules
 from secretsmith.policy.words import shown
 from secretsmith.project import Project
+from secretsmith.record import record
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Granted:
     """``readers`` are the principals meant, ``notes`` what is odd about the grant."""
 
@@ -29,7 +29,7 @@ class Granted:
     notes: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class StillReads:
     """Somebody who reads on: what (a path or one of the patterns), why, and the commands that would change it."""
 
@@ -39,7 +39,7 @@ class StillReads:
     remedies: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Revoked:
     """``still`` are those who read on all the same; ``removed`` are rules that had nobody left."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from secretsmith.errors import Code, NotFound, RefusedInput
 from secretsmith.operations.changes import Changed, RekeyChoice, change_registry
@@ -14,9 +13,10 @@ from secretsmith.policy.principals import NAME_RULE, is_name
 from secretsmith.policy.registry import Registry
 from secretsmith.policy.words import did_you_mean, shown
 from secretsmith.project import Project
+from secretsmith.record import record
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class GroupChanged:
     """``members`` are the words that came or went; ``left`` is what the group holds now, None when it is gone."""
 
@@ -26,7 +26,7 @@ class GroupChanged:
     left: tuple[str, ...] | None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class GroupRow:
     """A group: ``members`` as written, ``principals`` the users and hosts that are in it in the end."""
 

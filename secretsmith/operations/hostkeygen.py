@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
@@ -26,6 +25,7 @@ from secretsmith.policy.principals import Host, HostStatus, RetireReason
 from secretsmith.policy.registry import Registry
 from secretsmith.policy.resolve import wanted_readers
 from secretsmith.project import Project
+from secretsmith.record import record
 from secretsmith.sensitive import Sensitive
 from secretsmith.store.scratch import memory_base
 from secretsmith.store.userfile import UserFile, private_folder, refuse_disk, write_below
@@ -37,7 +37,7 @@ VM_VARIABLE: Final = "SECRETSMITH_HOST_KEY"
 Outcome = Literal["added", "activated", "replaced", "known"]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class HostKey:
     """A host's key pair. ``path`` is the secret with the private half.
 
@@ -56,7 +56,7 @@ class HostKey:
     notes: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class _Pair:
     public: PublicKey
     private: Sensitive

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
@@ -24,13 +23,14 @@ from secretsmith.policy.principals import Host, HostStatus, RetireReason
 from secretsmith.policy.registry import Registry
 from secretsmith.policy.words import did_you_mean, shown
 from secretsmith.project import Project
+from secretsmith.record import record
 from secretsmith.store.atomic import read_file
 
 OWN_HOST_KEY: Final = Path("/etc/ssh/ssh_host_ed25519_key.pub")
 _MAX_KEY_FILE = 64 * 1024
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class HostAdded:
     """``outcome``: "added", "activated" (it was pending), or "known" (it has this key already)."""
 
@@ -41,7 +41,7 @@ class HostAdded:
     notes: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class HostRow:
     """One active key of a host; a host without one has one row without key fields.
 
@@ -55,7 +55,7 @@ class HostRow:
     status: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class HostRetired:
     """``status`` is what the host is now; ``keys`` are those that it had until then."""
 
@@ -65,7 +65,7 @@ class HostRetired:
     keys: tuple[PublicKey, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class HostReprovisioned:
     """``old`` keys are retired, ``new`` is in use, and beside it ``kept`` ones."""
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -18,6 +17,7 @@ from secretsmith.policy.lock import LOCK_NAME, Lock, dump_lock
 from secretsmith.policy.principals import NAME_RULE, is_name
 from secretsmith.policy.words import shown
 from secretsmith.project import REGISTRY_NAME, find_root
+from secretsmith.record import record
 from secretsmith.store.accepted import AcceptedKeys
 from secretsmith.store.atomic import read_file
 from secretsmith.store.clone import state_dir
@@ -37,7 +37,7 @@ _HEADING: Final = "# secretsmith"
 _MAX_BYTES: Final = 1024 * 1024
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Initialised:
     """``written`` are the files made or changed, relative to ``root``; ``notes`` are for whoever ran it."""
 
@@ -48,7 +48,7 @@ class Initialised:
     notes: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class DefaultKey:
     """The public key that a user has by default, and what was passed over."""
 

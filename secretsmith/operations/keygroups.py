@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from secretsmith.crypto.publickey import Form, PublicKey, parse_public_key
@@ -27,6 +26,7 @@ from secretsmith.policy.drift import Drift
 from secretsmith.policy.keygroups import wanted_groups, wanted_threshold
 from secretsmith.policy.registry import Registry
 from secretsmith.policy.resolve import Wanted
+from secretsmith.record import record, replace
 
 if TYPE_CHECKING:
     from secretsmith.documents.format import Format
@@ -47,7 +47,7 @@ _SERVICES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class DocumentReaders:
     """What a write makes of the recipients of a document.
 

@@ -8,16 +8,16 @@ import hashlib
 import hmac
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Final
 
 from secretsmith.crypto.publickey import fingerprint_of
+from secretsmith.record import record
 
 _HASHED: Final = "|1|"
 _SALT_BYTES: Final = 20
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class KnownKey:
     """One line about a host. ``line`` counts from 1; ``text`` is ``TYPE BASE64``; ``marker`` is "", or starts with ``@``.
 
@@ -44,7 +44,7 @@ class KnownKey:
             return "an unreadable key"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Mended:
     """A text with a new key. ``removed`` are the lines that went or lost the name, ``left`` those that only a person can change."""
 

@@ -7,7 +7,6 @@ Hosts that no builder knows, and people, declare nothing, and nothing is said of
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from secretsmith.documents.tree import format_tree_path, parse_tree_path
@@ -15,12 +14,13 @@ from secretsmith.errors import SecretsmithError
 from secretsmith.operations.blastradius import Opened
 from secretsmith.operations.buildexport import Export, last_export
 from secretsmith.project import Project
+from secretsmith.record import record
 
 if TYPE_CHECKING:
     from secretsmith.plugin.loader import Loader
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Overread:
     """A secret that more hosts can read than declare it, or of which a host declares a part.
 
@@ -58,7 +58,7 @@ def _declared(export: Export) -> dict[str, dict[str, set[str | None]]]:
     found: dict[str, dict[str, set[str | None]]] = {}
     for host in export.hosts:
         files = found.setdefault(host.declared.name, {})
-        for secret in host.declared.secrets:
+        for secret in host.declared.stored:
             files.setdefault(secret.file, set()).add(secret.key or None)
     return found
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from secretsmith.documents.format import Format, format_of
@@ -13,14 +12,15 @@ from secretsmith.operations.locate import SUFFIXES, similar_names
 from secretsmith.operations.managed import managed_files, unruled_files
 from secretsmith.operations.readers import names_of, quick_drift
 from secretsmith.project import Project
+from secretsmith.record import record, replace
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Listed:
     """One secret.
 
     ``wanted`` are names; ``present`` are names and "unknown:…" for recipients that the registry never named. ``problem``
-    says why the file could not be judged, "" when it could.
+    says why the file could not be judged, "" when it could. ``source`` is the reference that its value comes from, "" for none.
     """
 
     path: str
@@ -29,6 +29,7 @@ class Listed:
     present: tuple[str, ...]
     drift: bool
     problem: str = ""
+    source: str = ""
 
 
 def list_secrets(
@@ -47,7 +48,14 @@ def list_secrets(
         wanted = [_below(project, files, text, cwd or Path.cwd()) for text in paths]
         chosen = {path for group in wanted for path in group}
         files = [path for path in files if path in chosen]
-    listed = tuple(_listed(project, path, managed=path not in unruled) for path in files)
+    links = project.lock.links
+    listed = tuple(
+        replace(
+            _listed(project, path, managed=path not in unruled),
+            source=links[path].source if path in links else "",
+        )
+        for path in files
+    )
     project.index.save()
     return listed
 

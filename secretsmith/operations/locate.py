@@ -6,7 +6,6 @@ SECRET is a path from here, a path from the root, or a path below the secrets fo
 
 from __future__ import annotations
 
-import difflib
 import os
 import stat
 from collections.abc import Iterable, Sequence
@@ -197,6 +196,8 @@ def _unknown(project: Project, text: str, cwd: Path) -> NotFound:
 
 def similar_names(text: str, paths: Iterable[str], folder: str) -> list[str]:
     """Return the paths that look most like ``text``, compared whole, below ``folder``, and without suffix."""
+    import difflib  # only for a name that was not found
+
     names: dict[str, str] = {}
     for path in paths:
         short = path.removeprefix(f"{folder}/")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 from pathlib import Path
 
 from secretsmith.errors import Code, Conflict, NotFound
@@ -11,6 +10,7 @@ from secretsmith.policy.lock import LOCK_NAME, Lock, dump_lock, parse_lock
 from secretsmith.policy.lockmerge import merge_conflicted, merge_locks
 from secretsmith.policy.registrymerge import with_both_additions
 from secretsmith.project import MAX_LOCK_BYTES, REGISTRY_NAME
+from secretsmith.record import record
 from secretsmith.store.atomic import read_file, write_atomic
 from secretsmith.store.clone import state_dir
 from secretsmith.store.git import merged_text
@@ -18,7 +18,7 @@ from secretsmith.store.lockfile import repository_lock
 from secretsmith.store.transaction import Transaction
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class LockMerged:
     """What a merge did.
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Literal
 
 from secretsmith.errors import SecretsmithError
@@ -21,9 +20,10 @@ from secretsmith.operations.show import open_sealed
 from secretsmith.operations.write_value import prepare_write, refuse_changed, store_value
 from secretsmith.policy.drift import Drift, compare
 from secretsmith.project import Project, WriteSession, writing
+from secretsmith.record import record
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Move:
     """A planned move. ``drift`` is how the readers differ from those that the rules of ``target`` want.
 
@@ -45,7 +45,7 @@ class Move:
         return bool(self.drift) or self.regrouped
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Moved:
     """A move that was made. ``outcome``: "same" readers, "rekeyed", or "drifts" from the rules of the new path."""
 

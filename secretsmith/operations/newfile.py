@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -14,6 +13,7 @@ from secretsmith.documents.format import Format
 from secretsmith.documents.seal import seal_value
 from secretsmith.errors import Code, NotFound, RefusedInput, SecretsmithError
 from secretsmith.interaction import Interaction
+from secretsmith.record import record, replace
 from secretsmith.sensitive import Sensitive
 from secretsmith.store.atomic import read_file
 
@@ -25,7 +25,7 @@ RECIPIENTS_VARIABLE: Final = "SOPS_AGE_RECIPIENTS"
 _MAX_FOLDERS: Final = 100  # sops: config/config.go, maxDepth
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class NewReaders:
     """How a new file is encrypted: recipients by key group, and the options of a document. ``source`` says who says so."""
 

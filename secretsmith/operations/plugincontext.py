@@ -7,10 +7,11 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from secretsmith.crypto.publickey import KeyKind, PublicKey
+from secretsmith.crypto.publickey import KeyKind, PublicKey, parse_public_key
 from secretsmith.documents.format import Format
-from secretsmith.documents.seal import open_value
-from secretsmith.errors import Code, NotFound, RefusedInput
+from secretsmith.documents.seal import open_value, seal_value
+from secretsmith.errors import CannotDecrypt, Code, NotFound, RefusedInput
+from secretsmith.identities.ring import LOCKED_NO_TERMINAL, IdentityRing
 from secretsmith.interaction import Interaction
 from secretsmith.operations.readers import quick_drift
 from secretsmith.operations.show import show_secret
@@ -23,6 +24,7 @@ from secretsmith.sensitive import Sensitive
 from secretsmith.store.atomic import read_file
 from secretsmith.store.paths import safe_relative
 from secretsmith.store.scratch import scratch_folder
+from secretsmith.store.userfile import replace_user_file
 
 MAX_PLUGIN_FILE = 16 * 1024 * 1024
 _WITH_AGE_FORM = (KeyKind.ED25519, KeyKind.X25519)
@@ -92,6 +94,38 @@ class RepositoryContext:
     def open_age(self, data: bytes) -> Sensitive:
         """Decrypt an age file with the identities of whoever runs the command."""
         return open_value(Format.AGE, data, self._project.ring.for_data(data))
+
+    def open_age_with(self, data: bytes, identity_file: Path) -> Sensitive:
+        """Decrypt an age file with the keys of one file."""
+        ring = self._ring_of(identity_file)
+        try:
+            return open_value(Format.AGE, data, ring.for_data(data))
+        except CannotDecrypt as error:
+            if any(tried.outcome.startswith(LOCKED_NO_TERMINAL) for tried in ring.trace()):
+                message = f"{identity_file} is locked, and there is no terminal to ask for its passphrase"
+                raise CannotDecrypt(Code.PASSPHRASE, message) from None
+            # What to do about a file of the repository is no help with one of elsewhere.
+            raise CannotDecrypt(error.code, error.message) from None
+
+    def seal_age(self, value: Sensitive, recipients: Sequence[str]) -> bytes:
+        """Encrypt to public key lines."""
+        # Parsed first: pyrage takes the first of two lines and says nothing of the second.
+        texts = [parse_public_key(line).text for line in recipients]
+        return seal_value(Format.AGE, value, texts, armor=False, interaction=self.interaction)
+
+    def age_recipients(self, identity_file: Path) -> tuple[str, ...]:
+        """Return the public halves of the keys in a file."""
+        return tuple(key.text for key in self._ring_of(identity_file).own_keys())
+
+    def _ring_of(self, identity_file: Path) -> IdentityRing:
+        rings = self._project.rings
+        if identity_file not in rings:
+            rings[identity_file] = IdentityRing.of_files([identity_file], self.interaction)
+        return rings[identity_file]
+
+    def write_user_file(self, path: Path, data: bytes) -> None:
+        """Replace a file outside of the repository."""
+        replace_user_file(path, data)
 
     def read_secret(self, path: str, key: str | None = None) -> Sensitive:
         """Decrypt a secret of the repository."""

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from shlex import quote
 from typing import TYPE_CHECKING, Final
 
@@ -17,6 +16,7 @@ from secretsmith.policy.membership import expand
 from secretsmith.policy.principals import Host, HostStatus, Principal
 from secretsmith.policy.resolve import Wanted
 from secretsmith.project import REGISTRY_NAME, Project
+from secretsmith.record import record
 
 if TYPE_CHECKING:
     from secretsmith.documents.metadata import KeyGroup, Metadata
@@ -28,7 +28,7 @@ _BASIS: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Link:
     """One link of the chain. ``ok`` is None where it cannot be looked at from here.
 

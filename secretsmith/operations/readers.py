@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import hashlib
 import shlex
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from secretsmith.crypto.evidence import Evidence
+from secretsmith.crypto.evidence import Evidence, evidence_of
+from secretsmith.crypto.header import Header
 from secretsmith.crypto.publickey import Form, PublicKey
 from secretsmith.documents.format import Format, format_of
-from secretsmith.documents.seal import document_evidence, evidence, read_document
+from secretsmith.documents.seal import age_header, document_evidence, evidence, read_document
 from secretsmith.errors import Code, IntegrityFailure, RefusedInput, SecretsmithError
 from secretsmith.operations.keygroups import DocumentReaders, document_drift
 from secretsmith.policy.drift import Drift, Present, compare, form_of, present_readers
@@ -24,17 +24,18 @@ from secretsmith.policy.lock import NO_DIGEST, LockEntry
 from secretsmith.policy.principals import Host
 from secretsmith.policy.resolve import Wanted, unruled_readers, wanted_readers
 from secretsmith.project import Project, WriteSession
+from secretsmith.record import record
 
 if TYPE_CHECKING:
     from secretsmith.documents.sopsfile import SopsFile
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class SealedFile:
     """A secret as it lies on the disk, with what can be known of its readers without a key.
 
     ``wanted`` are the admins alone when no rule matches (its ``rules`` are empty then). ``form`` is the one that ed25519 keys
-    have in it, None when it names none. ``sops`` is a sops document as it was read, None for an age file.
+    have in it, None when it names none. ``sops`` is a sops document as it was read, ``header`` that of an age file.
     """
 
     path: str
@@ -46,6 +47,7 @@ class SealedFile:
     present: Present
     form: Form | None
     sops: SopsFile | None = None
+    header: Header | None = None
 
     @property
     def drift(self) -> Drift:
@@ -53,7 +55,7 @@ class SealedFile:
         return compare(self.wanted, self.present)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Judged:
     """What is known of the readers of a secret without a key.
 
@@ -90,13 +92,14 @@ def read_sealed(project: Project, path: str) -> SealedFile:
     form = format_of(path)
     try:
         sops = None if form is Format.AGE else read_document(form, data)
-        found = evidence(form, data) if sops is None else document_evidence(sops)
+        header = age_header(data) if sops is None else None
+        found = evidence_of(header) if header is not None else document_evidence(sops) if sops else ()
         wanted = wanted_by(project, path)
     except SecretsmithError as error:
         raise error.at(path) from None
     present = present_readers(project.registry, found, wanted, project.lock.entry_for(path, digest))
     keys_as = form_of(found, project.registry, present)
-    return SealedFile(path, form, data, digest, found, wanted, present, keys_as, sops)
+    return SealedFile(path, form, data, digest, found, wanted, present, keys_as, sops, header)
 
 
 def found_entry(project: Project, path: str) -> LockEntry:
@@ -269,20 +272,33 @@ def remember_accepted(project: Project, keys: Iterable[str]) -> None:
 def verifier(session: WriteSession) -> Callable[[str, bytes], None]:
     """Return what checks each staged secret as it lies on the disk: a whole file, with the readers that were meant.
 
-    What it returns raises IntegrityFailure (IO). That the bytes are those meant, the transaction itself sees to.
+    What it returns raises IntegrityFailure (IO). That the bytes are those meant, the transaction itself sees to; those whose
+    readers were checked before they were staged, are not read again.
     """
-    project, lock, meant = session.project, session.lock, dict(session.sealed)
+    project, lock, meant, checked = session.project, session.lock, dict(session.sealed), dict(session.checked)
 
     def verify(path: str, data: bytes) -> None:
         if path not in meant:
             return  # registry and lock
-        found = evidence(format_of(path), data)
         entry = lock.files.get(path)
-        present = present_readers(project.registry, found, wanted_by(project, path), entry)
-        if present.unknown or present.keys != meant[path]:
-            raise IntegrityFailure(Code.IO, f"{path}: what was written is not what was read back", path=path)
+        if entry is not None and checked.get(path) == entry.sha256:
+            return
+        require_meant(project, path, evidence(format_of(path), data), meant[path], entry)
 
     return verify
+
+
+def require_meant(
+    project: Project, path: str, found: Sequence[Evidence], meant: Collection[str], entry: LockEntry | None
+) -> None:
+    """Stop when a secret that was sealed names other readers than the fingerprints ``meant``; ``entry`` is its own.
+
+    Raises:
+        IntegrityFailure: IO.
+    """
+    present = present_readers(project.registry, found, wanted_by(project, path), entry)
+    if present.unknown or present.keys != frozenset(meant):
+        raise IntegrityFailure(Code.IO, f"{path}: what was written is not what was read back", path=path)
 
 
 def names_of(project: Project, keys: Iterable[str]) -> tuple[str, ...]:
@@ -327,6 +343,7 @@ __all__ = [
     "refuse_injection",
     "refuse_unfit_readers",
     "remember_accepted",
+    "require_meant",
     "sealing_recipients",
     "verifier",
     "wanted_by",

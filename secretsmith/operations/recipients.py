@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
 
 from secretsmith.crypto.publickey import Form, KeyKind, PublicKey, parse_public_key
 from secretsmith.errors import Code, RefusedInput
@@ -12,12 +11,13 @@ from secretsmith.policy.drift import named_keys
 from secretsmith.policy.keygroups import wanted_groups
 from secretsmith.policy.registry import Registry
 from secretsmith.policy.resolve import Wanted
+from secretsmith.record import record, replace
 
 Spell = Callable[[PublicKey, Form], str]
 """Writes a new recipient as text."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Entry:
     """One recipient: the fingerprints that the registry has for it, or what an unknown one is called."""
 

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from secretsmith.documents.format import format_of, looks_encrypted
 from secretsmith.errors import Code, Interrupted, RefusedInput
 from secretsmith.operations.managed import is_managed
 from secretsmith.project import Project, writing
+from secretsmith.record import record
 
 _HEAD_BYTES = 4096
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Removed:
     """What was removed; ``notes`` are for the person."""
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import Protocol
 
 from secretsmith.documents.format import HEAD, format_of, looks_encrypted
@@ -18,6 +17,7 @@ from secretsmith.policy.lock import LOCK_NAME, Lock, parse_lock
 from secretsmith.policy.registry import REGISTRY_NAME, Registry, parse_registry
 from secretsmith.policy.resolve import wanted_readers
 from secretsmith.project import MAX_LOCK_BYTES, MAX_REGISTRY_BYTES, MAX_SECRET_BYTES, Project
+from secretsmith.record import field, record
 from secretsmith.store.git import in_git
 from secretsmith.store.history import Objects, commit_of, files_at, is_secret_name, merge_base
 
@@ -60,7 +60,7 @@ class Moment(Protocol):
         ...
 
 
-@dataclass(frozen=True)
+@record(slots=False)
 class Revision:
     """The repository at a commit."""
 
@@ -77,7 +77,7 @@ class Revision:
         return _object(self.objects, self.files[path], MAX_SECRET_BYTES, f"{self.label}:{path}")
 
 
-@dataclass(frozen=True)
+@record(slots=False)
 class WorkTree:
     """The repository as it lies on the disk."""
 
@@ -204,9 +204,8 @@ def merged_registry(one: Registry | None, others: Iterable[Registry | None]) -> 
     So that a key is called by the same fingerprint before it was registered and after it was forgotten. Without ``one``
     there are keys and no rules.
     """
-    from dataclasses import replace
-
     from secretsmith.policy.principals import Host, HostStatus, key_uses
+    from secretsmith.record import replace
 
     base = Registry("", "off", {}, {}, {}, ()) if one is None else one
     strangers: dict[str, Host] = {}

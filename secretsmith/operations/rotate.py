@@ -6,7 +6,6 @@ Who kept a copy of an old version, or of a stanza in it, opens nothing that is w
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
 
 from secretsmith.crypto.armor import is_armored
 from secretsmith.crypto.publickey import Form, PublicKey
@@ -33,9 +32,10 @@ from secretsmith.operations.readers import (
 )
 from secretsmith.operations.show import explained, open_sealed
 from secretsmith.project import Project, WriteSession, writing
+from secretsmith.record import record, replace
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Rotated:
     """One secret under a new key. ``change`` says who was added or dropped by the way, "" when nobody."""
 
@@ -43,7 +43,7 @@ class Rotated:
     change: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class _Turn:
     """A file to rotate, with the readers that a document is to have (None for an age file)."""
 

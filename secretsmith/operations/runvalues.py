@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Final
 
@@ -21,6 +20,7 @@ from secretsmith.operations.fileformat import format_of_sealed
 from secretsmith.operations.readers import read_sealed
 from secretsmith.operations.show import OpenPgp, explained, explained_file
 from secretsmith.project import MAX_SECRET_BYTES, Project
+from secretsmith.record import record
 from secretsmith.sensitive import Sensitive
 from secretsmith.store.atomic import read_file
 
@@ -46,7 +46,7 @@ _CHOOSES_CODE: Final = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Values:
     """What a secret holds, by the paths that people know; a secret that is one value has it at ``()``.
 

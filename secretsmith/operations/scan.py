@@ -6,7 +6,6 @@ import hmac
 import os
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -21,6 +20,7 @@ from secretsmith.policy.principals import Host
 from secretsmith.policy.registry import Registry
 from secretsmith.policy.words import shown
 from secretsmith.project import Project
+from secretsmith.record import record
 from secretsmith.store.atomic import read_file
 from secretsmith.store.userfile import replace_user_file
 
@@ -32,7 +32,7 @@ _FINGERPRINT: Final = re.compile(r"SHA256:[A-Za-z0-9+/]{43}")
 _ON_THE_CONSOLE: Final = "on its console: ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Scanned:
     """A key that answered. ``proven``: its fingerprint is one that was given. ``notes`` say what else is known of it.
 
@@ -47,7 +47,7 @@ class Scanned:
     notes: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class _Known:
     file: Path
     key: KnownKey

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from secretsmith.documents.seal import open_value
@@ -19,6 +18,7 @@ from secretsmith.policy.lock import Debt, DebtReason
 from secretsmith.policy.principals import KeyState
 from secretsmith.policy.resolve import Wanted
 from secretsmith.project import Project, WriteSession
+from secretsmith.record import replace
 from secretsmith.sensitive import Sensitive
 
 if TYPE_CHECKING:

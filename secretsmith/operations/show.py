@@ -13,12 +13,12 @@ from secretsmith.documents.tree import parse_tree_path
 from secretsmith.errors import CannotDecrypt, Code, RefusedInput, SecretsmithError
 from secretsmith.identities.ring import (
     ABSENT,
+    LOCKED_NO_TERMINAL,
     NOT_NEEDED,
     IdentityRing,
     Tried,
 )
 from secretsmith.operations.fileformat import format_of_sealed
-from secretsmith.operations.nextstep import next_steps
 from secretsmith.operations.readers import SealedFile, names_of, read_sealed
 from secretsmith.project import MAX_SECRET_BYTES, Project
 from secretsmith.sensitive import Sensitive
@@ -43,7 +43,13 @@ def show_secret(project: Project, path: str, key: str | None = None) -> Sensitiv
 def open_sealed(project: Project, sealed: SealedFile, key: str | None = None) -> Sensitive:
     """Return the value of a file that was read, or of ``key`` in it. Raises as :func:`show_secret`."""
     try:
-        return _open(sealed.format, sealed.data, project.ring, key, project.open_pgp)
+        return _open(
+            sealed.format,
+            sealed.data,
+            project.ring,
+            key,
+            None if sealed.format is Format.AGE else project.open_pgp,
+        )
     except CannotDecrypt as error:
         raise explained(project, sealed, error) from None
     except SecretsmithError as error:
@@ -53,6 +59,8 @@ def open_sealed(project: Project, sealed: SealedFile, key: str | None = None) ->
 def explained(project: Project, sealed: SealedFile, error: CannotDecrypt) -> CannotDecrypt:
     """Return the same error with who could open the file, what was tried, and what to do next."""
     readers = (*names_of(project, sealed.present.keys), *sealed.present.unknown)
+    from secretsmith.operations.nextstep import next_steps  # what a value that opens does not pay for
+
     return _explained(error, sealed.path, sealed.format, readers, project.ring, next_steps(project, sealed))
 
 
@@ -119,6 +127,8 @@ def _explained(
     if readers or form is Format.AGE:
         hints.append(f"it can be read by: {', '.join(readers) or 'nobody that is known'}")
     hints.append(f"tried: {tried_text(ring.trace())}")
+    if ring.personal and any(tried.outcome.startswith(LOCKED_NO_TERMINAL) for tried in ring.trace()):
+        hints.append("unlock your key on a terminal first: secretsmith identity unlock")
     hints += ["if you have the key: SECRETSMITH_IDENTITY=KEYFILE secretsmith show …", *then]
     return CannotDecrypt(error.code, f"{path}: {error.message}", hints=hints, path=path)
 

@@ -11,13 +11,13 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 from secretsmith.crypto.publickey import PublicKey, parse_public_key, require_host_key
 from secretsmith.errors import Code, RefusedInput, RemoteFailure
 from secretsmith.policy.words import shown
+from secretsmith.record import record, replace
 
 CONNECT_SECONDS: Final = 5.0
 _RUN_SECONDS: Final = 30.0
@@ -31,7 +31,7 @@ _HOST_AND_PORT: Final = re.compile(
 _FAMILY: Final = {"inet": ("-4",), "inet6": ("-6",)}
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Route:
     """Where an address leads, by the ssh configuration of whoever asks.
 

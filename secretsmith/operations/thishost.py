@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -13,6 +12,7 @@ from secretsmith.errors import RefusedInput, SecretsmithError
 from secretsmith.identities.sources import HOST_KEY
 from secretsmith.policy.principals import Host, KeyState
 from secretsmith.project import Project
+from secretsmith.record import record
 from secretsmith.store.atomic import read_file
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ OWN_KEY: Final = Path(f"{HOST_KEY}.pub")
 _MAX_KEY_FILE: Final = 64 * 1024
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class KeyHere:
     """A host key of this computer: the file it lies in, and when that was written (seconds since 1970)."""
 
@@ -31,7 +31,7 @@ class KeyHere:
     written: float
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Here:
     """This computer: its name, the key that its sshd shows, and what time it is."""
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,6 +23,7 @@ from secretsmith.operations.newfile import readers_of_new, seal_new
 from secretsmith.operations.show import OpenPgp, explained_file
 from secretsmith.operations.write_value import Written
 from secretsmith.project import MAX_SECRET_BYTES
+from secretsmith.record import replace
 from secretsmith.sensitive import Sensitive
 from secretsmith.store.atomic import read_file, write_atomic
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from secretsmith.crypto.publickey import PublicKey
 from secretsmith.errors import Code, NotFound, RefusedInput
@@ -21,9 +20,10 @@ from secretsmith.policy.principals import User, UserStatus
 from secretsmith.policy.registry import Registry
 from secretsmith.policy.words import did_you_mean, shown
 from secretsmith.project import Project
+from secretsmith.record import record
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class UserAdded:
     """``changed.written`` is False when the user is registered with exactly these keys already."""
 
@@ -33,7 +33,7 @@ class UserAdded:
     admin: bool
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class UserRemoved:
     """``keys`` are those that nothing is encrypted to any more after a rekey."""
 

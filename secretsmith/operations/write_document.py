@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from secretsmith.documents.format import Format
@@ -51,6 +50,7 @@ from secretsmith.operations.write_value import (
 from secretsmith.policy.edit import grant
 from secretsmith.policy.resolve import Wanted
 from secretsmith.project import Project, WriteSession, writing
+from secretsmith.record import field, record, replace
 from secretsmith.sensitive import Sensitive
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ if TYPE_CHECKING:
 # Imports in functions: what opens and seals values, for the commands that do.
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class DocumentWrite:
     """A write of a document whose questions are answered. ``opened`` is the document, None when it is a new one.
 
@@ -71,7 +71,7 @@ class DocumentWrite:
     opened: OpenDocument | None = field(repr=False)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Change:
     """What a document is to become. ``notes`` are for the person.
 

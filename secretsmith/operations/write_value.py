@@ -12,7 +12,6 @@ import hashlib
 import os
 import shlex
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from secretsmith.crypto.armor import is_armored
@@ -42,10 +41,11 @@ from secretsmith.policy.keygroups import wanted_groups
 from secretsmith.policy.registry import parse_registry
 from secretsmith.policy.resolve import Wanted, unruled_readers, wanted_readers
 from secretsmith.project import REGISTRY_NAME, Project, WriteSession, writing
+from secretsmith.record import record
 from secretsmith.sensitive import Sensitive
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class PreparedWrite:
     """A write whose questions are answered.
 
@@ -77,7 +77,7 @@ class PreparedWrite:
         return self.sealed.digest if self.sealed is not None else None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Written:
     """One secret written. ``change`` says who was added or dropped, "" when nobody; ``notes`` are for the person.
 
@@ -99,16 +99,20 @@ def prepare_write(
     to: Sequence[str] = (),
     accept: Sequence[str] = (),
     drop_unknown: bool = False,
+    from_source: bool = False,
 ) -> PreparedWrite:
     """Find out who reads ``path`` (relative to the root) and ask what there is to ask; writes nothing.
 
-    ``to`` are readers for a rule with exactly this path, ``accept`` fingerprints or "all".
+    ``to`` are readers for a rule with exactly this path, ``accept`` fingerprints or "all". ``from_source``: what is to be
+    written is fetched from elsewhere, so the file may be linked.
 
     Raises:
         IntegrityFailure: RECIPIENT_EXTRA, the file has a recipient that the registry never named.
-        RefusedInput: KEY_ACCEPT, NO_ADMIN, a registry that ``to`` does not fit, or key groups that cannot be.
+        RefusedInput: LINKED, its value comes from elsewhere; KEY_ACCEPT, NO_ADMIN, a registry that ``to`` does not fit, or key groups that cannot be.
         SecretsmithError: ACCESS, the file could not be written anyway.
     """
+    if not from_source:
+        refuse_linked(project, path)
     refuse_unwritable(project, path)
     sealed = read_sealed(project, path) if os.path.lexists(project.root / path) else None
     if sealed is not None:
@@ -151,7 +155,7 @@ def store_value(
         refuse_unfit_readers(fresh, path, wanted)
         # The registry may have gained a key while the user was typing.
         accepted = accept_readers(fresh, wanted.keys, prepared.accepted)
-        data = _seal(path, like or prepared.sealed, wanted, value, fresh.interaction)
+        data = seal_file(path, like or prepared.sealed, wanted, value, fresh.interaction)
         session.stage_secret(path, data, tuple(wanted.keys), expect=prepared.digest)
         notes = [
             *reader_notes(path, wanted),
@@ -235,9 +239,14 @@ def _wanted_with(project: Project, path: str, to: Sequence[str]) -> Wanted:
     return wanted_readers(registry, path) or unruled_readers(registry)
 
 
-def _seal(
+def seal_file(
     path: str, like: SealedFile | None, wanted: Wanted, value: Sensitive, interaction: Interaction
 ) -> bytes:
+    """Encrypt ``value`` for the file ``path``, with the armor and recipient form of ``like``, else as its rules say.
+
+    Raises:
+        SecretsmithError: as :func:`secretsmith.documents.seal.seal_value`, naming the file.
+    """
     if like is None:
         form, armor = Form.NATIVE, wanted.armor is not False
     else:
@@ -262,6 +271,23 @@ def reader_notes(path: str, wanted: Wanted) -> list[str]:
         return notes
     grant_it = f"secretsmith grant {shlex.quote(path)} --to WHO --rekey"
     return [f"no rule names {path}, so only admins can read it: {grant_it}", *notes]
+
+
+def refuse_linked(project: Project, path: str) -> None:
+    """Stop for a file whose value comes from elsewhere: the next sync would put the old value back (LINKED)."""
+    link = project.lock.links.get(path)
+    if link is None:
+        return
+    quoted = shlex.quote(path)
+    raise RefusedInput(
+        Code.LINKED,
+        f"{path}: is linked to {link.source}, where its value is kept",
+        hints=(
+            f"change it there, then: secretsmith sync {quoted}",
+            f"or end the link first: secretsmith unlink {quoted} --keep-file",
+        ),
+        path=path,
+    )
 
 
 def refuse_unwritable(project: Project, path: str) -> None:
@@ -293,6 +319,8 @@ __all__ = [
     "prepare_write",
     "reader_notes",
     "refuse_changed",
+    "refuse_linked",
     "refuse_unwritable",
+    "seal_file",
     "store_value",
 ]

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
 
 from secretsmith.errors import Code, RefusedInput
 from secretsmith.policy.registry import REGISTRY_NAME, Registry, parse_registry
 from secretsmith.policy.rules import Rule
 from secretsmith.policy.statements import Block, array_end, insert_block, newline_of, remove_block, scan
+from secretsmith.record import record
 
 _WIDE = 100
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class RuleChange:
     """What becomes of the build's rule of one file: who is added to it and who is taken off; ``gone`` with the rule itself."""
 

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Container, Iterable, Sequence
-from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from secretsmith.crypto.evidence import Evidence
@@ -23,6 +22,7 @@ from secretsmith.policy.forms import point_of_key, point_of_recipient
 from secretsmith.policy.principals import KeyUse
 from secretsmith.policy.registry import Registry
 from secretsmith.policy.resolve import Wanted
+from secretsmith.record import record
 
 Basis = Literal["file", "lock", "assumed"]
 
@@ -41,7 +41,7 @@ class Recorded(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Present:
     """Who can read a file, as far as can be told without a key.
 
@@ -54,7 +54,7 @@ class Present:
     basis: Basis = "file"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Drift:
     """What a rewrite of the file would change. ``add`` and ``remove`` are fingerprints, sorted."""
 

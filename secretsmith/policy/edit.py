@@ -8,7 +8,6 @@ Every function returns a text that :func:`~secretsmith.policy.registry.parse_reg
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from secretsmith.crypto.publickey import PublicKey
@@ -29,6 +28,7 @@ from secretsmith.policy.statements import (
     scan,
 )
 from secretsmith.policy.words import did_you_mean, shown
+from secretsmith.record import replace
 
 _Value = str | bool | Sequence[str]
 

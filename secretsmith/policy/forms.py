@@ -7,6 +7,9 @@ finds what to look for.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
+from secretsmith.crypto import bech32
 from secretsmith.crypto.curve import FIELD
 from secretsmith.crypto.publickey import KeyKind, PublicKey
 
@@ -22,11 +25,15 @@ def point_of_key(key: PublicKey) -> bytes | None:
 def point_of_recipient(key: PublicKey) -> bytes | None:
     """Give the y coordinate of the ed25519 keys whose derived form is this ``age1…`` key.
 
-    ``None`` for other kinds.     RFC 7748 §4.1: y = (u - 1) / (u + 1).
+    ``None`` for other kinds. RFC 7748 §4.1: y = (u - 1) / (u + 1).
     """
-    if key.kind is not KeyKind.X25519:
-        return None
-    u = int.from_bytes(key.blob, "little") & ((1 << 255) - 1)
+    return _point(key.text) if key.kind is KeyKind.X25519 else None
+
+
+# A division in the field, which a fleet's documents would ask for once a file and reader.
+@lru_cache(maxsize=4096)
+def _point(recipient: str) -> bytes | None:
+    u = int.from_bytes(bech32.decode(recipient)[1], "little") & ((1 << 255) - 1)
     if (u + 1) % FIELD == 0:
         return None
     return ((u - 1) * pow(u + 1, -1, FIELD) % FIELD).to_bytes(32, "little")

@@ -10,10 +10,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Final, Literal, NoReturn, TypeVar, cast, get_args
 
 from secretsmith.errors import Code, Conflict, RefusedInput
+from secretsmith.record import field, record, replace
 
 LOCK_NAME: Final = "secretsmith.lock"
 LOCK_VERSION: Final = 1
@@ -22,20 +23,26 @@ LOCK_VERSION: Final = 1
 Basis = Literal["wrote", "opened", "assumed"]
 DebtReason = Literal["retired", "compromised", "removed", "revoked", "left-group", "reinstalled"]
 
+# Who made a link that a host's configuration asked for; no name of a user begins like it.
+BY_BUILD: Final = "@build"
+
 # A digest that no file has: the entry stands, and says nothing about any content.
 NO_DIGEST: Final = "0" * 64
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _DATE = re.compile(r"[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])")
 _FINGERPRINT = re.compile(r"SHA256:[A-Za-z0-9+/]{43}")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+# Halves of surrogate pairs, which JSON can name and no UTF-8 can hold: the lock could not be written any more.
+_CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 # Git's markers. A bare ======= is no proof, and no line of ours can begin like the others.
 _MARKER = re.compile(r"^(<<<<<<<|>>>>>>>|\|\|\|\|\|\|\|)( |\r?$)", re.MULTILINE)
+
+_BASES: Final = get_args(Basis)
 
 _T = TypeVar("_T")
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class LockEntry:
     """What is known of one file.
 
@@ -49,7 +56,7 @@ class LockEntry:
     key_exposed: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Debt:
     """A value that ``principal`` could read and that has not changed since the loss.
 
@@ -68,12 +75,12 @@ class Debt:
         return (self.path, self.key or "", self.principal, self.since, self.reason)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Link:
     """A file whose value comes from elsewhere.
 
     ``source`` is ``SCHEME:NAME``; ``store_digest`` is the hex digest of the *encrypted* entry there ("" when unknown);
-    ``by`` is the user who made the link.
+    ``by`` is the user who made the link, BY_BUILD when it follows what hosts declare.
     """
 
     source: str
@@ -81,7 +88,7 @@ class Link:
     by: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Lock:
     """The whole file; immutable, every change is a new Lock."""
 
@@ -141,10 +148,10 @@ class Lock:
 def _in_order(records: Iterable[Debt]) -> tuple[Debt, ...]:
     # The same loss on two dates is one debt, and only a change after the later date pays it.
     latest: dict[tuple[str, str | None, str, str], Debt] = {}
-    for record in records:
-        loss = (record.path, record.key, record.principal, record.reason)
-        if loss not in latest or latest[loss].since < record.since:
-            latest[loss] = record
+    for owed in records:
+        loss = (owed.path, owed.key, owed.principal, owed.reason)
+        if loss not in latest or latest[loss].since < owed.since:
+            latest[loss] = owed
     return tuple(sorted(latest.values(), key=lambda record: record.order))
 
 
@@ -296,7 +303,8 @@ def _fields(raw: object, where: str, *, required: tuple[str, ...]) -> dict[str, 
 
 
 def _text(raw: object, where: str, shape: re.Pattern[str] | None = None) -> str:
-    if not isinstance(raw, str) or _CONTROL.search(raw) or (shape and not shape.fullmatch(raw)):
+    # None of the shapes has room for a control character.
+    if not isinstance(raw, str) or not (shape.fullmatch(raw) if shape else not _CONTROL.search(raw)):
         raise _Refused(f"{where} is not what belongs there")
     return raw
 
@@ -312,12 +320,23 @@ def _path(raw: object, where: str) -> str:
 def _entry_of(raw: object, where: str) -> LockEntry:
     found = _fields(raw, where, required=("sha256", "recipients", "basis", "key_exposed"))
     recipients, exposed, basis = found["recipients"], found["key_exposed"], found["basis"]
-    if not isinstance(recipients, list) or not isinstance(exposed, bool) or basis not in get_args(Basis):
+    if not isinstance(recipients, list) or not isinstance(exposed, bool) or basis not in _BASES:
         raise _Refused(f"{where} is malformed")
-    keys = {_text(item, f"{where}.recipients", _FINGERPRINT) for item in recipients}
-    return LockEntry(
-        _text(found["sha256"], f"{where}.sha256", _DIGEST), tuple(sorted(keys)), cast("Basis", basis), exposed
-    )
+    try:
+        keys = _recipients(tuple(recipients))
+    except TypeError:  # a list or an object among them
+        keys = None
+    if keys is None:
+        raise _Refused(f"{where}.recipients is not what belongs there")
+    digest = _text(found["sha256"], f"{where}.sha256", _DIGEST)
+    return LockEntry(digest, keys, cast("Basis", basis), exposed)
+
+
+# The files of one rule have the same readers: one tuple for all of them, looked at once.
+@lru_cache(maxsize=256)
+def _recipients(raw: tuple[object, ...]) -> tuple[str, ...] | None:
+    keys = {item for item in raw if isinstance(item, str) and _FINGERPRINT.fullmatch(item)}
+    return tuple(sorted(keys)) if all(item in keys for item in raw) else None
 
 
 def _debt_of(raw: object, where: str) -> Debt:
@@ -340,6 +359,7 @@ def _link_of(raw: object, where: str) -> Link:
 
 
 __all__ = [
+    "BY_BUILD",
     "LOCK_NAME",
     "LOCK_VERSION",
     "NO_DIGEST",

@@ -7,7 +7,6 @@ it claimed, and a debt disappears only when one side saw it paid and nobody else
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from typing import TypeVar
 
 from secretsmith.errors import Code, Conflict, RefusedInput
@@ -22,6 +21,7 @@ from secretsmith.policy.lock import (
     dump_lock,
     parse_lock,
 )
+from secretsmith.record import replace
 
 _T = TypeVar("_T")
 # The lines of dump_lock that are neither key nor value.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
 from typing import Final
 
 from secretsmith.crypto.publickey import PublicKey
@@ -13,6 +12,7 @@ from secretsmith.policy.principals import Principal
 from secretsmith.policy.reading import Table
 from secretsmith.policy.rules import Rule
 from secretsmith.policy.words import did_you_mean, shown
+from secretsmith.record import record
 
 Groups = Mapping[str, tuple[str, ...]]
 
@@ -46,7 +46,7 @@ def expand(words: Iterable[str], groups: Groups) -> dict[str, tuple[str, ...]]:
     return found
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Members:
     """Whom words mean: who reads, in the order of the registry, with which keys; and hosts without a key."""
 

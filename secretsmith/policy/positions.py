@@ -11,7 +11,8 @@ from __future__ import annotations
 import re
 from array import array
 from bisect import bisect_right
-from dataclasses import dataclass
+
+from secretsmith.record import record
 
 KeyPath = tuple[str | int, ...]
 
@@ -30,13 +31,13 @@ _TOKEN = re.compile(
 )
 
 
-@dataclass(slots=True)
+@record(frozen=False)
 class _Array:
     path: KeyPath
     index: int = 0
 
 
-@dataclass(slots=True)
+@record(frozen=False)
 class _Inline:
     path: KeyPath
     named: bool = False  # the key before the next comma has been read

@@ -6,10 +6,10 @@ Plain data: nothing in here reads a file or decides who may read what.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from enum import StrEnum
 
 from secretsmith.crypto.publickey import PublicKey
+from secretsmith.record import record
 
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,62}\Z")
 """What a user, host or group may be called.
@@ -59,7 +59,7 @@ class KeyState(StrEnum):
     COMPROMISED = "compromised"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class RetiredKey:
     """A key that a principal had; ``since`` and ``until`` are dates as YYYY-MM-DD."""
 
@@ -69,7 +69,7 @@ class RetiredKey:
     reason: RetireReason
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class User:
     """A person. ``admin`` reads everything while the user is active."""
 
@@ -85,7 +85,7 @@ class User:
         return self.status is UserStatus.ACTIVE
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Host:
     """A machine. ``address`` is what ``ssh`` is given to reach it; none means the name itself."""
 
@@ -104,7 +104,7 @@ class Host:
 Principal = User | Host
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class KeyUse:
     """One key in the hands of one principal; the same key may have several uses."""
 

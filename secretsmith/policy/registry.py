@@ -6,7 +6,6 @@ The format is that of docs/reference/registry.md. It is TOML because Nix reads i
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, TypeVar
 
@@ -14,6 +13,7 @@ from secretsmith.crypto.publickey import PublicKey, parse_public_key
 from secretsmith.errors import Code, NotFound, RefusedInput
 from secretsmith.policy.entries import check_name, read_host, read_rule, read_user, rule_lines
 from secretsmith.policy.forms import point_of_key, point_of_recipient
+from secretsmith.policy.keyringmap import KeyringEntry, read_keyring
 from secretsmith.policy.membership import Membership, check_groups, check_readers
 from secretsmith.policy.patterns import PatternSet
 from secretsmith.policy.positions import KeyPath
@@ -21,6 +21,7 @@ from secretsmith.policy.principals import Host, KeyState, KeyUse, Principal, Use
 from secretsmith.policy.reading import Source, Table
 from secretsmith.policy.rules import Rule
 from secretsmith.policy.words import did_you_mean, shown
+from secretsmith.record import record
 
 if TYPE_CHECKING:
     from secretsmith.policy.resolve import Wanted
@@ -32,7 +33,7 @@ GIT_SETTINGS = ("intent", "add", "off")
 Mark = TypeVar("Mark", bound=Hashable)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class RegistryWarning:
     """Something in the registry that is allowed and probably not meant; ``check`` shows it as a finding."""
 
@@ -41,7 +42,7 @@ class RegistryWarning:
     hint: str
 
 
-@dataclass(frozen=True)
+@record(slots=False)
 class Registry:
     """A registry that has been read and found consistent.
 
@@ -58,6 +59,7 @@ class Registry:
     rules: tuple[Rule, ...]
     name: str = REGISTRY_NAME
     warnings: tuple[RegistryWarning, ...] = ()
+    keyring: tuple[KeyringEntry, ...] = ()
 
     def principal(self, name: str) -> Principal:
         """Give the user or host called ``name``. Raises ``NotFound`` with the closest name."""
@@ -170,9 +172,10 @@ def parse_registry(text: str, name: str = REGISTRY_NAME) -> Registry:
     lines = rule_lines(top, len(tables))
     rules = tuple(read_rule(table, line) for table, line in zip(tables, lines, strict=True))
     check_readers(tables, rules, groups, principals)
+    keyring = read_keyring(top.tables("keyring"))
     top.finish("the registry")
     warnings = _shared_keys(source, users, hosts)
-    return Registry(secrets, git, users, hosts, groups, rules, name, warnings)
+    return Registry(secrets, git, users, hosts, groups, rules, name, warnings, keyring)
 
 
 def _read_settings(top: Table) -> tuple[str, str]:

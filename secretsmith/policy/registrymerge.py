@@ -9,17 +9,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from secretsmith.errors import SecretsmithError
 from secretsmith.policy.registry import parse_registry
 from secretsmith.policy.statements import append_elements, newline_of, scan
+from secretsmith.record import field, record
 
 _MARKS = ("<<<<<<<", "|||||||", "=======", ">>>>>>>")
 
 
-@dataclass(slots=True)
+@record(frozen=False)
 class _Hunk:
     """A conflict: its lines as they stand in the text, and the three versions."""
 

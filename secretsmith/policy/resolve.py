@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -13,9 +12,10 @@ from secretsmith.policy.membership import MAX_REMEMBERED, expand
 from secretsmith.policy.registry import Registry
 from secretsmith.policy.rules import OPTION_FIELDS, Rule
 from secretsmith.policy.words import shown
+from secretsmith.record import record
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Wanted:
     """What the registry says of a file.
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
 
 from secretsmith.policy.patterns import PatternSet
+from secretsmith.record import record
 
 SELECTION_FIELDS = (
     "unencrypted_suffix",
@@ -22,7 +22,7 @@ OPTION_FIELDS = ("key_groups", "shamir_threshold", "selection", "mac_only_encryp
 """The fields in which two rules that match the same path must not differ."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Rule:
     """One ``[[rules]]`` entry. ``None`` in an option means that the rule says nothing about it.
 

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
 from typing import Final
 
 from secretsmith.policy.globs import (
@@ -30,6 +29,7 @@ from secretsmith.policy.globs import (
 )
 from secretsmith.policy.registry import Registry
 from secretsmith.policy.resolve import Wanted, readers_by_rules
+from secretsmith.record import field, record, replace
 
 MAX_STEPS: Final = 600_000
 """Steps of work for one registry: a hundred rules that all meet each other use them up, a usual fleet a small part."""
@@ -37,7 +37,7 @@ MAX_STEPS: Final = 600_000
 Groups = tuple[tuple[str, ...], ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Outcome:
     """What a set of rules says of a file together. ``None``: nothing is said of it.
 
@@ -64,7 +64,7 @@ class Outcome:
                 return CLASH
             said[name] = theirs if mine is None else mine
         keys = self.keys if other.keys <= self.keys else self.keys | other.keys
-        return replace(self, keys=keys, **said)  # type: ignore[arg-type]  # each from the field of that name
+        return replace(self, keys=keys, **said)
 
     @property
     def weight(self) -> int:
@@ -83,7 +83,7 @@ _OPTIONS: Final = ("groups", "threshold", "selection", "mac_only", "armor")
 CLASH: Final = Outcome(clash=True)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class CreationRule:
     """One rule for sops: an anchored expression, and what holds for the paths that it matches.
 
@@ -96,7 +96,7 @@ class CreationRule:
     origins: tuple[tuple[int, ...], ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class CreationRules:
     """The rules in the order in which sops is to try them. ``steps`` is the work they took."""
 
@@ -122,7 +122,7 @@ def creation_rules(
     return CreationRules(regions.rules(), regions.complete, regions.work.done)
 
 
-@dataclass
+@record(frozen=False, slots=False)
 class _Regions:
     """Globs, each with the registry rules that match all of its paths (a bit for each)."""
 

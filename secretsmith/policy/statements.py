@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+
+from secretsmith.record import field, record
 
 KeyPath = tuple[str | int, ...]
 
@@ -23,7 +24,7 @@ _VALUE = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Statement:
     """One ``key = value``.
 
@@ -39,7 +40,7 @@ class Statement:
     end: int
 
 
-@dataclass(slots=True)
+@record(frozen=False)
 class Block:
     """A header with its statements; the first block of a text has no header and the empty path.
 

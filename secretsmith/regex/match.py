@@ -8,17 +8,17 @@ n times the number of instructions, which is bounded.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
 
 from secretsmith.errors import Code, RefusedInput
+from secretsmith.record import record
 from secretsmith.regex.syntax import MAX_REGEX, Assertion, Choice, Node, OneOf, Repeat, Sequence, parse_regex
 
 MAX_INSTRUCTIONS: Final = 3000
 """Size of a compiled expression; ``(x{50}){50}`` fits, ``(x{1000}){1000}`` does not."""
 
 
-@dataclass(slots=True)
+@record(frozen=False)
 class _Split:
     """Go on at both places."""
 
@@ -26,7 +26,7 @@ class _Split:
     second: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class _Match:
     """The expression has matched."""
 

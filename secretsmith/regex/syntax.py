@@ -10,10 +10,10 @@ Syntax: https://github.com/google/re2/wiki/Syntax
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Final
 
 from secretsmith.errors import Code, RefusedInput
+from secretsmith.record import record
 
 MAX_REGEX: Final = 1000
 """Characters of one expression."""
@@ -34,7 +34,7 @@ _FLAGS = re.compile(r"\(\?([ims]+)([:)])")
 _NAMED = re.compile(r"\(\?P<[A-Za-z_][A-Za-z0-9_]*>")
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class OneOf:
     """One character out of ``ranges``, or out of all others.
 
@@ -56,28 +56,28 @@ class OneOf:
         return any(low <= code <= high for low, high in self.ranges)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Assertion:
     """A place: ``start``, ``end`` (of the text), ``line-start``, ``line-end``, ``word``, ``no-word``."""
 
     kind: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Sequence:
     """One after the other."""
 
     parts: tuple[Node, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Choice:
     """One of them."""
 
     parts: tuple[Node, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Repeat:
     """From ``low`` to ``high`` times; ``None`` is without bound."""
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
 from secretsmith.errors import Code, NotFound, RefusedInput, SecretsmithError
+from secretsmith.record import record
 from secretsmith.store.git import Pipes, asked, started
 from secretsmith.store.walk import is_skipped
 
@@ -47,7 +47,7 @@ _WALK: Final = (
 _TIPS: Final = "%(objectname) %(objecttype) %(*objectname) %(*objecttype)"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Touch:
     """One file that one commit changed. ``path`` is relative to the root that was asked about.
 
@@ -125,8 +125,8 @@ def files_at(root: Path, commit: str, paths: Sequence[str] = ()) -> dict[str, st
     limits = paths if len(paths) <= MAX_PATHSPECS else ()
     output = asked(root, ["ls-tree", "-r", "-z", commit, "--", *limits]) or b""
     found = {}
-    for record in output.split(b"\0"):
-        about, _, path = record.partition(b"\t")
+    for line in output.split(b"\0"):
+        about, _, path = line.partition(b"\t")
         if about[:6] in _REGULAR:
             found[os.fsdecode(path)] = about.split(b" ")[2].decode("ascii")
     return found

@@ -23,6 +23,9 @@ Verify: TypeAlias = Callable[[str, bytes], None]
 """Sees a path and the bytes that the disk holds for it; raises to stop the commit."""
 
 
+_AHEAD: Final = 64  # files that the disk is asked for at once
+
+
 class _Unchecked(Enum):
     ANY = "any"
 
@@ -180,7 +183,9 @@ class Transaction:
                 copy_attributes(folder, name, item.temp)
 
     def _read_back(self, plan: list[_Planned], verify: Verify | None) -> None:
-        for item in plan:
+        for place, item in enumerate(plan):
+            if place % _AHEAD == 0:
+                self._send_for(plan[place : place + _AHEAD])
             if item.temp is None or item.data is None:
                 continue
             with opened_parent(self._root, item.path) as (folder, _):
@@ -191,6 +196,21 @@ class Transaction:
                 )
             if verify is not None:
                 verify(item.path, found)
+
+    def _send_for(self, plan: list[_Planned]) -> None:
+        """Let the disk begin to read several files at once; each alone would be waited for."""
+        for item in plan:
+            if item.temp is None:
+                continue
+            with opened_parent(self._root, item.path) as (folder, _):
+                descriptor = open_regular(item.temp, item.path, folder=folder)
+                try:
+                    with naming(item.path):
+                        # Clean pages leave the cache, so that the read sees what the disk holds and not what was sent there.
+                        os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+                        os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_WILLNEED)
+                finally:
+                    os.close(descriptor)
 
     def _checked(self, plan: list[_Planned]) -> list[Entry]:
         """Return the journal's entries, having seen that every target is still what its caller thinks it is."""
@@ -251,9 +271,6 @@ class Transaction:
 def _read_from_disk(folder: int, temp: str, shown: str) -> bytes:
     descriptor = open_regular(temp, shown, folder=folder)
     try:
-        with naming(shown):
-            # Clean pages leave the cache, so that the read sees what the disk holds and not what was sent there.
-            os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
         return read_all(descriptor, shown, os.fstat(descriptor).st_size)
     finally:
         os.close(descriptor)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from secretsmith.errors import Code, RefusedInput
+from secretsmith.record import record
 from secretsmith.sensitive import Sensitive
 from secretsmith.store.atomic import write_atomic
 from secretsmith.store.failures import naming
@@ -18,7 +18,7 @@ from secretsmith.store.scratch import in_memory, memory_base
 _PRIVATE: Final = 0o600
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class UserFile:
     """One file to write: ``path`` below a folder, its bytes, its mode."""
 
@@ -27,10 +27,10 @@ class UserFile:
     mode: int
 
 
-def replace_user_file(path: Path, data: bytes) -> None:
-    """Write ``data`` to ``path`` atomically; mode and owner of an existing file stay, a new one gets 0600.
+def replace_user_file(path: Path, data: bytes, *, mode: int | None = None) -> None:
+    """Write ``data`` to ``path`` atomically; owner and, without ``mode``, mode of an existing file stay, a new one gets 0600.
 
-    A symbolic link stays one: what it points to is replaced. The folder is made (0700) if there is none.
+    A symbolic link stays one: what it points to is replaced. The folder is made (0700; 0755 with ``mode``) if there is none.
 
     Raises:
         RefusedInput: NOT_REGULAR.
@@ -38,8 +38,8 @@ def replace_user_file(path: Path, data: bytes) -> None:
     """
     target = Path(os.path.realpath(path))
     with naming(path):
-        os.makedirs(target.parent, 0o700, exist_ok=True)
-    write_atomic(target, data, mode=None if target.exists() else _PRIVATE)
+        os.makedirs(target.parent, 0o700 if mode is None else 0o755, exist_ok=True)
+    write_atomic(target, data, mode=_PRIVATE if mode is None and not target.exists() else mode)
 
 
 def private_folder(label: str, environ: Mapping[str, str]) -> Path:

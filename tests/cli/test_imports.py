@@ -112,6 +112,7 @@ def test_the_door_alone_imports_no_command_and_no_project(tmp_path: Path) -> Non
     ours = {name for name in modules if name.startswith("secretsmith.")}
     assert ours == {
         "secretsmith.cli",
+        "secretsmith.record",
         "secretsmith.cli.boundary",
         "secretsmith.cli.door",
         "secretsmith.cli.light",

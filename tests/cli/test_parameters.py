@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import dataclasses
 import inspect
 import re
 from typing import Any
@@ -59,7 +58,10 @@ def objects_of(command: Command) -> st.SearchStrategy[Any]:
 def test_definition_is_well_formed(name: str) -> None:
     command = BY_NAME[name]
     known = described(command.parameters)
-    annotations = {f.name: f.type for f in dataclasses.fields(command.parameters)}
+    bases = reversed(command.parameters.__mro__)
+    annotations = {
+        name: kind for base in bases for name, kind in vars(base).get("__annotations__", {}).items()
+    }
     for parameter in known:
         assert annotations[parameter.field] in ANNOTATIONS[parameter.kind], parameter.field
         optional = str(annotations[parameter.field]).endswith("| None")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,6 +10,7 @@ from recomputed import CASES, READABLE, read
 from secretsmith.documents.flatten import flatten
 from secretsmith.documents.metadata import AgeEntry, KeyGroup, Metadata, parse_metadata, to_mapping
 from secretsmith.errors import Code, RefusedInput
+from secretsmith.record import replace
 
 NOW = "2026-11-20T17:12:39Z"
 ENTRY = {"recipient": "age1one", "enc": "armored\n"}

@@ -6,7 +6,6 @@ import itertools
 import json
 import re
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -30,6 +29,7 @@ from secretsmith.documents.sopsreaders import readers_of
 from secretsmith.documents.sopsrewrap import change_of, rewrap, rotate
 from secretsmith.documents.tree import LeafKind
 from secretsmith.errors import CannotDecrypt, Code, IntegrityFailure, NotFound, RefusedInput, SecretsmithError
+from secretsmith.record import replace
 from secretsmith.sensitive import Sensitive
 
 A, B, C = (recipient(name) for name in ("a.txt", "b.txt", "c.txt"))

@@ -99,10 +99,19 @@ def points(strace: str, whole: BigFleet, ground: Path, argv: tuple[str, ...], co
 
 
 def run(strace: str, fleet: Fleet, argv: tuple[str, ...], *options: str) -> int:
+    return outcome(strace, fleet, argv, *options)[0]
+
+
+def outcome(strace: str, fleet: Fleet, argv: tuple[str, ...], *options: str) -> tuple[int, bool]:
+    """Return the exit code, and whether the program says that one of its workers was killed and it wrote nothing.
+
+    strace counts the calls of each process for itself: a worker's n-th write, to its pipe, may come before the n-th of the first
+    process, and is hit instead.
+    """
     program = [sys.executable, "-m", "secretsmith", *argv]
     done = traced(strace, options, program, cwd=fleet.root, environ=fleet.environ, stdin=b"")
     assert b"Traceback" not in done.stderr, done.stderr.decode()
-    return done.returncode
+    return done.returncode, b"ended early (killed by signal 9); nothing was written" in done.stderr
 
 
 def each(whole: BigFleet, ground: Path, chosen: list[Point]) -> Iterator[tuple[Point, Fleet]]:
@@ -118,12 +127,19 @@ def test_killed(count: int, ground: Path, peer: Callable[[str], str]) -> None:
     strace = peer("strace")
     whole = plant(ground / "whole")
     chosen = points(strace, whole, ground, REKEY, count)
-    killed = 0
+    killed = workers = 0
     for point, fleet in each(whole, ground, chosen):
-        killed += run(strace, fleet, REKEY, *point.killing()) in (-signal.SIGKILL, 128 + signal.SIGKILL)
+        before = fleet.files()
+        code, worker = outcome(strace, fleet, REKEY, *point.killing())
+        killed += code in (-signal.SIGKILL, 128 + signal.SIGKILL)
+        if worker:
+            workers += 1
+            assert (code, point.call) == (1, "write")
+            assert fleet.files() == before
         assert broken(fleet) == [], point
         assert list(unhealed(fleet, REKEY)) == [], point
-    assert killed == count
+    assert killed + workers == count
+    assert killed > workers
 
 
 @POINTS

@@ -4,7 +4,6 @@ import io
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import jsonschema
@@ -25,6 +24,7 @@ from secretsmith.interaction import NoInteraction
 from secretsmith.operations.access import Access, Question, access, as_rows, sealed_keys
 from secretsmith.operations.readers import read_sealed
 from secretsmith.operations.whonames import in_words
+from secretsmith.record import replace
 from secretsmith.sensitive import Sensitive
 
 DB = "secrets/web/db.age"

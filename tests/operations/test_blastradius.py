@@ -3,7 +3,6 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import jsonschema
@@ -29,6 +28,7 @@ from secretsmith.operations.rekey import apply_rekey, plan_rekey
 from secretsmith.plugin.api import HostDeclaration, SecretDeclaration
 from secretsmith.policy.lock import Debt
 from secretsmith.project import Project
+from secretsmith.record import replace
 from secretsmith.sensitive import Sensitive
 
 DB = "secrets/web/db.age"

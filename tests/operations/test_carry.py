@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import keys
@@ -18,6 +17,7 @@ from secretsmith.operations.move import Moved, move_secret, plan_move
 from secretsmith.operations.readers import found_entry
 from secretsmith.operations.rekey import apply_rekey, plan_rekey
 from secretsmith.policy.lock import Debt, dump_lock
+from secretsmith.record import replace
 
 SOURCE = "secrets/web/app.yaml"
 SAME = "secrets/web/new.yaml"

@@ -43,7 +43,7 @@ def test_a_second_admin_settles_the_warning(fleet: Fleet) -> None:
 
 
 def test_it_needs_no_private_key(fleet: Fleet) -> None:
-    from dataclasses import replace
+    from secretsmith.record import replace
 
     project = replace(fleet.project(), environ={"HOME": str(fleet.home / "nowhere")})
     assert {item.code for item in check(project)} == {Code.SINGLE_ADMIN}

@@ -271,6 +271,21 @@ class TestFindings:
         assert item.message == "web1, web2 may read it and do not declare it"
         assert item.hint == "secretsmith revoke secrets/old.age --from web1,web2"
 
+    def test_where_rules_follow_the_build_they_are_to_do_it_again(self, fleet: Fleet) -> None:
+        fleet.rules |= {"secrets/old.age": ("web1",), "secrets/mail.age": ("web2",)}
+        fleet.write()
+        for path in ("secrets/old.age", "secrets/mail.age"):
+            fleet.put(path, b"x")
+        registry = fleet.root / "secretsmith.toml"
+        rule = 'path = "secrets/old.age"\n'
+        registry.write_text(registry.read_text().replace(rule, f'{rule}from = "build"\n'))
+        for host in ("web1", "web2"):
+            declare(fleet, host, db=DB, tls=TLS, mail="secrets/mail.age")
+        assert {(item.code, item.hint) for item in found(fleet)} == {
+            (Code.NOT_GRANTED, "secretsmith grant --from-build"),
+            (Code.UNDECLARED, "secretsmith grant --from-build"),
+        }
+
     def test_hosts_and_people_that_no_builder_knows_are_left_alone(self, fleet: Fleet) -> None:
         (fleet.root / "secretsmith.d/web2.toml").unlink()
         assert found(fleet) == []

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import keys
@@ -18,6 +17,7 @@ from secretsmith.errors import Code
 from secretsmith.findings import Finding
 from secretsmith.operations.check import check
 from secretsmith.policy.lock import Debt, Lock, dump_lock, parse_lock
+from secretsmith.record import replace
 from secretsmith.sensitive import Sensitive
 
 DB = "secrets/web/db.age"

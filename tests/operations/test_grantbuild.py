@@ -42,8 +42,9 @@ class Made:
                     SecretDeclaration(f, f, "age", f"opt.{f}")
                     for h, *files in lines
                     for f in files
-                    if h == host
+                    if h == host and not f.startswith("/")
                 ),
+                tuple(f for h, *files in lines for f in files if h == host and f.startswith("/")),
             )
             for host in sorted({host for host, *_ in lines})
         ]
@@ -52,15 +53,29 @@ class Made:
         raise NotImplementedError
 
 
+class Traced(Made):
+    """One whose answer is kept."""
+
+    def inputs(self, context: PluginContext) -> Sequence[str]:
+        return ["hosts.txt"]
+
+
+SYSTEMD = Entry("secretsmith.builders", "systemd", "secretsmith_systemd:builder", "s", "1")
+
+
 class Breaking(Made):
     def detect(self, context: PluginContext) -> bool:
         raise KeyError("hunter2")
 
 
-def made(*kinds: type[Made]) -> Loader:
+def made(*kinds: type[Made] | Entry) -> Loader:
     sys.modules.setdefault("grantbuild_test_plugins", sys.modules[__name__])
     return Loader(
-        Entry("secretsmith.builders", k.__name__.lower(), f"grantbuild_test_plugins:{k.__name__}", "t", "1")
+        k
+        if isinstance(k, Entry)
+        else Entry(
+            "secretsmith.builders", k.__name__.lower(), f"grantbuild_test_plugins:{k.__name__}", "t", "1"
+        )
         for k in kinds
     )
 
@@ -261,7 +276,7 @@ class TestCommand:
         refused = fleet.run("grant", "--from-build", code=2).stderr.decode()
         assert "--yes" in refused and fleet.files() == before
         assert (
-            "no builder knows web2 any more"
+            "web2: no builder here knows it any more"
             in fleet.run("grant", "--from-build", "--plan", code=3).stderr.decode()
         )
         no = Recorded(fleet.root, fleet.environ, answers=[False])
@@ -271,6 +286,54 @@ class TestCommand:
         yes = Recorded(fleet.root, fleet.environ, answers=[True])
         assert command.run(yes.session, GrantParameters(from_build=True)) is ExitCode.OK
         assert build_rules(fleet) == {DB: ("web1",)}
+
+    def test_a_builder_that_is_not_installed_may_know_more(self, fleet: Fleet) -> None:
+        """Both builders know web1, and here is only one of them: its readers by the other are not taken away silently."""
+        declare_toml(fleet, "web1", DB)
+        declare(fleet, f"web1 {MAIL}")
+        both, alone = made(Made, SYSTEMD), made(Made)
+        grant_from_build(fleet.project(), plan_build_grants(fleet.project(), loader=both), loader=both)
+        assert set(build_rules(fleet)) == {DB, MAIL}
+        # A fresh clone knows it by its files.
+        shutil.rmtree(fleet.project().state)
+        planned = plan_build_grants(fleet.project(), loader=alone)
+        assert planned.vanished == ("web1",)
+        assert planned.doubts == (
+            "web1: what systemd declares is not known here, since systemd is not installed",
+        )
+        assert plan_build_grants(fleet.project(), loader=both).doubts == ()
+        # Where nothing would be lost, there is nothing to ask.
+        (fleet.root / "secretsmith.d/web1.toml").write_text("[secrets]\n")
+        fleet.change_registry(lambda text: text.replace('from = "build"\n', ""))
+        assert plan_build_grants(fleet.project(), loader=alone).doubts == ()
+
+    def test_a_builder_that_once_declared_something_is_missed(self, fleet: Fleet) -> None:
+        """One that leaves no files that we know of, by what it said in this clone."""
+        declare(fleet, f"web1 {MAIL}")
+        declare_toml(fleet, "web1", DB)
+        both, alone = made(Traced, SYSTEMD), made(SYSTEMD)
+        grant_from_build(fleet.project(), plan_build_grants(fleet.project(), loader=both), loader=both)
+        plan_build_grants(fleet.project(), loader=alone)  # asking does not make it forgotten
+        planned = plan_build_grants(fleet.project(), loader=alone)
+        assert planned.doubts == (
+            "web1: what traced declares is not known here, since traced is not installed",
+        )
+        # Somebody said yes: it is gone for good.
+        grant_from_build(fleet.project(), planned, loader=alone)
+        assert set(build_rules(fleet)) == {DB}
+        declare_toml(fleet, "web1")
+        assert plan_build_grants(fleet.project(), loader=alone).doubts == ()
+
+    def test_files_that_are_declared_from_another_copy_are_asked_about(self, fleet: Fleet) -> None:
+        declare(fleet, f"web1 {MAIL}")
+        follow(fleet)
+        declare(fleet, f"web1 /nix/store/source/{MAIL}")
+        planned = plan_build_grants(fleet.project(), loader=made(Made))
+        assert planned.doubts == (
+            f"web1: it declares '/nix/store/source/{MAIL}', outside of this repository",
+        )
+        declare(fleet, "web1 /nix/store/source/secrets/other.age")
+        assert plan_build_grants(fleet.project(), loader=made(Made)).doubts == ()
 
     def test_a_retired_host_needs_no_question(self, fleet: Fleet) -> None:
         declare_toml(fleet, "web1", DB)

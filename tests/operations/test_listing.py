@@ -12,7 +12,7 @@ from secretsmith.policy import edit
 def listed(fleet: Fleet, *paths: str) -> dict[str, dict[str, object]]:
     found = json.loads(fleet.run("ls", "--json", *paths, HOME="/nonexistent").stdout)
     for item in found:
-        assert list(item) == ["path", "format", "readers_wanted", "readers_present", "drift"]
+        assert list(item) == ["path", "format", "readers_wanted", "readers_present", "drift", "source"]
     assert [item["path"] for item in found] == sorted(item["path"] for item in found)
     return {item["path"]: item for item in found}
 
@@ -27,6 +27,7 @@ def test_listing_needs_no_key(fleet: Fleet) -> None:
             "readers_wanted": ["alice", "bob"],
             "readers_present": ["alice", "bob"],
             "drift": False,
+            "source": "",
         },
         "secrets/web/db.age": {
             "path": "secrets/web/db.age",
@@ -34,6 +35,7 @@ def test_listing_needs_no_key(fleet: Fleet) -> None:
             "readers_wanted": ["alice", "web1"],
             "readers_present": ["alice", "web1"],
             "drift": False,
+            "source": "",
         },
     }
 

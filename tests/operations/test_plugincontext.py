@@ -6,7 +6,9 @@ import os
 from pathlib import Path
 
 import keys
+import pyrage
 import pytest
+from people import Scripted
 
 from secretsmith.errors import CannotDecrypt, NotFound, RefusedInput, SecretsmithError
 from secretsmith.interaction import NoInteraction
@@ -110,6 +112,50 @@ def test_secrets_open_with_the_callers_identity(tmp_path: Path) -> None:
         context.read_secret("secrets/web/db.age")
     with pytest.raises(RefusedInput):
         context.read_secret("secrets/web/mine.age", "a/b")
+
+
+def test_age_files_of_elsewhere(tmp_path: Path) -> None:
+    me, other = keys.ed25519_key("me"), keys.ed25519_key("other")
+    mine, others = me.write(tmp_path, "me"), other.write(tmp_path, "other")
+    (tmp_path / "r").mkdir()
+    sample_context(tmp_path / "r")
+    context = reopened(tmp_path / "r", SECRETSMITH_IDENTITY=str(others))
+    sealed = context.seal_age(Sensitive(b"hunter2"), [f"{me.public}\n"])
+    assert sealed.startswith(b"age-encryption.org/v1")
+    assert context.open_age_with(sealed, mine).expose() == b"hunter2"
+    # The keys of that file alone, and those of the person not besides.
+    with pytest.raises(CannotDecrypt):
+        context.open_age_with(context.seal_age(Sensitive(b"x"), [other.public]), mine)
+    with pytest.raises(CannotDecrypt):
+        context.open_age_with(sealed, tmp_path / "absent")
+    assert context.age_recipients(mine) == (" ".join(me.public.split()[:2]),)
+    assert context.age_recipients(tmp_path / "absent") == ()
+    for lines in ([], [f"{me.public}\n{other.public}"], ["github:somebody"]):
+        with pytest.raises(RefusedInput):
+            context.seal_age(Sensitive(b"x"), lines)
+
+
+def test_a_passphrase_is_asked_for_once_a_run(tmp_path: Path) -> None:
+    identity = pyrage.x25519.Identity.generate()
+    locked = tmp_path / "identities"
+    locked.write_bytes(pyrage.passphrase.encrypt(str(identity).encode(), "open sesame"))
+    (tmp_path / "r").mkdir()
+    sample_context(tmp_path / "r")
+    person = Scripted(["open sesame"])
+    project = open_project(tmp_path / "r", environ={"PATH": os.defpath}, interaction=person)
+    assert RepositoryContext(project).age_recipients(locked) == ()
+    sealed = RepositoryContext(project).seal_age(Sensitive(b"hunter2"), [str(identity.to_public())])
+    for _ in range(2):  # a context for each call, as operations make them
+        assert RepositoryContext(project).open_age_with(sealed, locked).expose() == b"hunter2"
+    assert len(person.asked) == 1
+
+
+def test_files_of_the_person_are_written_whole_and_private(context: PluginContext) -> None:
+    place = context.root.parent / "elsewhere" / "x"
+    context.write_user_file(place, b"ciphertext")
+    assert place.read_bytes() == b"ciphertext"
+    assert place.stat().st_mode & 0o777 == 0o600
+    assert place.parent.stat().st_mode & 0o777 == 0o700
 
 
 def test_programs_run_in_the_root_with_the_environment_of_the_command(context: PluginContext) -> None:

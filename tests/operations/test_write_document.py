@@ -7,7 +7,6 @@ import os
 import shlex
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import keys
@@ -26,6 +25,7 @@ from secretsmith.operations import write_document
 from secretsmith.operations.write_value import prepare_write
 from secretsmith.policy import edit
 from secretsmith.policy.lock import Debt, LockEntry
+from secretsmith.record import replace
 from secretsmith.sensitive import Sensitive
 
 NEW = b"new-canary-%d" % os.getpid()

@@ -4,23 +4,27 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+import keys
 import pytest
 
+from secretsmith.crypto.publickey import parse_public_key
 from secretsmith.errors import Code, NotFound, RefusedInput
 from secretsmith.manifest import Manifest, ManifestPrincipal, ManifestSecret, SourceFormat
 from secretsmith.plugin.api import (
     Builder,
     Fetched,
     HostDeclaration,
+    IdentityProvider,
+    OfferedIdentity,
     PluginContext,
     SecretDeclaration,
     Source,
 )
 from secretsmith.sensitive import Sensitive
-from secretsmith.testing import BuilderContract, SourceCase, SourceContract
+from secretsmith.testing import BuilderContract, IdentityCase, IdentityContract, SourceCase, SourceContract
 
 
 class FolderSource:
@@ -215,14 +219,14 @@ class Unsorted(ListBuilder):
 
 class Anonymous(ListBuilder):
     def _manifest(self, context: PluginContext, host: HostDeclaration, source_root: str | None) -> Manifest:
-        from dataclasses import replace
+        from secretsmith.record import replace
 
         return replace(super()._manifest(context, host, source_root), principals={})
 
 
 class Keyless(ListBuilder):
     def _manifest(self, context: PluginContext, host: HostDeclaration, source_root: str | None) -> Manifest:
-        from dataclasses import replace
+        from secretsmith.record import replace
 
         return replace(super()._manifest(context, host, source_root), host_key=None)
 
@@ -280,3 +284,73 @@ def test_the_sample_is_a_real_repository(tmp_path: Path) -> None:
         hashlib.sha256((tmp_path / "secrets/web/db.age").read_bytes()).hexdigest()
         in (tmp_path / "secretsmith.lock").read_text()
     )
+
+
+class FolderIdentities:
+    """Keys in files of a folder that the environment names, passphrases in one file of lines; as small as can be."""
+
+    api_version = 1
+
+    def identities(self, context: PluginContext) -> Iterator[OfferedIdentity]:
+        for path in sorted(Path(context.environ["FOLDER"]).glob("*.key")):
+            yield OfferedIdentity(path.name, Sensitive(path.read_bytes()))
+
+    def passphrase(self, fingerprint: str, context: PluginContext) -> Sensitive | None:
+        lines = Path(context.environ["FOLDER"], "words").read_text().splitlines()
+        known = dict(line.split(" ", 1) for line in lines)
+        return Sensitive(known[fingerprint].encode()) if fingerprint in known else None
+
+
+class TestFolderIdentities(IdentityContract):
+    def provider(self) -> IdentityProvider:
+        return FolderIdentities()
+
+    def case(self, folder: Path) -> IdentityCase:
+        made = keys.ed25519_key()
+        (folder / "work.key").write_bytes(made.private)
+        (folder / "words").write_text("SHA256:mine hunter2\n")
+        recipient = parse_public_key(made.public).text
+        return IdentityCase(recipient, {"SHA256:mine": b"hunter2"}, {"FOLDER": str(folder)})
+
+
+class Telling(FolderIdentities):
+    def identities(self, context: PluginContext) -> Iterator[OfferedIdentity]:
+        for offered in super().identities(context):
+            yield OfferedIdentity(offered.material.expose().decode().splitlines()[1], offered.material)
+
+
+class Useless(FolderIdentities):
+    def identities(self, context: PluginContext) -> Iterator[OfferedIdentity]:
+        return iter(())
+
+
+class Guessing(FolderIdentities):
+    def passphrase(self, fingerprint: str, context: PluginContext) -> Sensitive | None:
+        return Sensitive(b"hunter2")
+
+
+class Noting(FolderIdentities):
+    def identities(self, context: PluginContext) -> Iterator[OfferedIdentity]:
+        (context.root / "cache").write_text("x")
+        return super().identities(context)
+
+
+@pytest.mark.parametrize(
+    ("provider", "test"),
+    [
+        (Telling, "test_labels_are_for_people"),
+        (Useless, "test_offers_a_key_that_opens"),
+        (Guessing, "test_passphrases_by_fingerprint"),
+        (Noting, "test_nothing_is_written"),
+    ],
+)
+def test_a_dishonest_identity_provider_fails(
+    provider: Callable[[], IdentityProvider], test: str, tmp_path: Path
+) -> None:
+    class Suite(TestFolderIdentities):
+        def provider(self) -> IdentityProvider:
+            return provider()
+
+    with pytest.raises(AssertionError) as caught:
+        getattr(Suite(), test)(tmp_path)
+    assert "hunter" not in str(caught.value), "a contract tells no value"

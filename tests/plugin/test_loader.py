@@ -80,6 +80,12 @@ def test_an_unknown_name_lists_what_there_is(distribution: MakeDistribution) -> 
     assert any("vault" in hint for hint in caught.value.hints)
 
 
+def test_a_plugin_of_ours_that_is_not_installed_is_named() -> None:
+    with pytest.raises(NotFound) as caught:
+        Loader([]).source("passage")
+    assert caught.value.hints[0] == "install secretsmith-pass, which brings it"
+
+
 CLASS = "class Plugin:\n    api_version = 1\n    def fetch(self, reference, context): ...\n"
 MAKE = "\ndef make():\n    return Plugin()\n"
 

@@ -6,7 +6,6 @@ import json
 import subprocess
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,6 +14,7 @@ from locks import FINGERPRINTS, digest, locks
 
 from secretsmith.errors import Code, Conflict, RefusedInput, SecretsmithError
 from secretsmith.policy.lock import Debt, Link, Lock, LockEntry, dump_lock, has_conflict_markers, parse_lock
+from secretsmith.record import replace
 
 FULL = (
     Lock()
@@ -142,6 +142,7 @@ BAD = {
     "exposed a number": _entry(key_exposed=1),
     "path leaves": _changed(files={"../etc/passwd": GOOD["files"]["secrets/a.age"]}),
     "path absolute": _changed(files={"/etc/passwd": GOOD["files"]["secrets/a.age"]}),
+    "path with half a surrogate pair": _changed(files={"a\ud800.age": GOOD["files"]["secrets/a.age"]}),
     "path with escape": _changed(files={"a\x1b[2J.age": GOOD["files"]["secrets/a.age"]}),
     "path empty": _changed(files={"": GOOD["files"]["secrets/a.age"]}),
     "debt path leaves": _changed(debt=[{**GOOD["debt"][0], "path": "a/../../b"}]),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -23,6 +22,7 @@ from secretsmith.policy.lock import (
     parse_lock,
 )
 from secretsmith.policy.lockmerge import merge_conflicted, merge_locks
+from secretsmith.record import replace
 
 
 def entry(number: int, basis: str = "wrote") -> LockEntry:

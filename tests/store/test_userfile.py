@@ -46,6 +46,11 @@ def test_mode_and_link_stay(tmp_path: Path) -> None:
     replace_user_file(tmp_path / "ssh/known_hosts", b"x")
     assert stat.S_IMODE((tmp_path / "ssh/known_hosts").stat().st_mode) == 0o600
     assert stat.S_IMODE((tmp_path / "ssh").stat().st_mode) == 0o700
+    replace_user_file(file, b"program", mode=0o755)
+    assert stat.S_IMODE(file.stat().st_mode) == 0o755
+    replace_user_file(tmp_path / "lib/x", b"program", mode=0o755)
+    assert stat.S_IMODE((tmp_path / "lib/x").stat().st_mode) == 0o755
+    assert stat.S_IMODE((tmp_path / "lib").stat().st_mode) == 0o755
     (tmp_path / "folder").mkdir()
     with pytest.raises(RefusedInput):
         replace_user_file(tmp_path / "folder", b"x")

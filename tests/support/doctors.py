@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from dataclasses import replace
 
 from hosts import IS_ROOT, Host, fingerprint
 
@@ -13,6 +12,7 @@ from secretsmith.activation.units.facts import UnitFacts
 from secretsmith.activation.units.files import MOUNT, RETRY
 from secretsmith.activation.units.telling import UnitOptions
 from secretsmith.findings import Finding
+from secretsmith.record import replace
 
 
 def running(patterns: Iterable[str], options: UnitOptions) -> list[UnitFacts]:
@@ -23,7 +23,7 @@ def running(patterns: Iterable[str], options: UnitOptions) -> list[UnitFacts]:
 def unit(name: str, **changes: object) -> UnitFacts:
     sub, active = ("dead", "inactive") if name in (MOUNT, RETRY) else ("exited", "active")
     usual = UnitFacts(name, "loaded", active, sub, "success", "enabled", None, 1.0, 1.0, (), ())
-    return replace(usual, **changes)  # type: ignore[arg-type]
+    return replace(usual, **changes)
 
 
 def off(found: Examination | Iterable[Fact | Finding]) -> list[Finding]:

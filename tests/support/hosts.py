@@ -8,7 +8,6 @@ import os
 import subprocess
 import sys
 from base64 import b64decode, b64encode
-from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from secretsmith.activation.ramdisk import Memory
 from secretsmith.activation.report import Problem, Report
 from secretsmith.activation.state import Moment
 from secretsmith.errors import Code, ExitCode
+from secretsmith.record import replace
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 # The real root: in a user namespace uid 0 cannot give files away or mount tmpfs without swap.

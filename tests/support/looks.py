@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from hosts import IS_ROOT, Host
@@ -15,6 +14,7 @@ from secretsmith.activation.state import Moment
 from secretsmith.activation.units.facts import UnitFacts
 from secretsmith.errors import Code
 from secretsmith.findings import Finding
+from secretsmith.record import replace
 
 SOURCE = "/etc/secretsmith/manifest.json"
 # As root on a real filesystem in memory, so that nothing at all is off; elsewhere the plain folder is.
@@ -98,4 +98,4 @@ def later(host: Host, seconds: float) -> None:
 
 def unit(name: str, started: float | None, active: str = "active", **more: object) -> UnitFacts:
     facts = UnitFacts(name, "loaded", active, "running", "success", "enabled", None, started, started, (), ())
-    return replace(facts, **more)  # type: ignore[arg-type]
+    return replace(facts, **more)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from secretsmith.activation.places.placed import Placed, load_placed, save_place
 from secretsmith.activation.places.places import Places
 from secretsmith.errors import SecretsmithError
 from secretsmith.manifest import Manifest, ManifestEntry, ManifestSecret, Method, SourceFormat
+from secretsmith.record import replace
 from secretsmith.sensitive import Sensitive
 
 

@@ -7,7 +7,6 @@ import os
 import re
 import subprocess
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import keys
@@ -20,6 +19,7 @@ from secretsmith.documents.format import format_of
 from secretsmith.documents.seal import read_document
 from secretsmith.documents.sopsnew import new_document
 from secretsmith.documents.sopswrite import metadata_edits
+from secretsmith.record import replace
 
 # As the real sops writes them, so that its output can be compared.
 CLEAR = {

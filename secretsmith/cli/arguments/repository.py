@@ -24,13 +24,6 @@ class PluginsListParameters:
 
 
 @parameters
-class IdentityListParameters:
-    """``secretsmith identity list``."""
-
-    json: bool = flag("--json", _JSON.format("identity-list"), default=False)
-
-
-@parameters
 class BuildHostsParameters:
     """``secretsmith build hosts``."""
 
@@ -55,17 +48,29 @@ class BuildManifestParameters:
 
 @parameters
 class BuildCheckParameters:
-    """``secretsmith build check``."""
+    """``secretsmith build check [HOST…]``, or ``secretsmith build check --manifest FILE --registry FILE``."""
 
-    manifest: str = option("--manifest", "FILE", "The host's manifest, as the build made it.")
-    registry: str = option("--registry", "FILE", "The registry, secretsmith.toml.")
+    hosts: tuple[str, ...] = many(
+        "HOST", "Hosts that builders know, with their files as they are here; default: all.", default=()
+    )
+    builder: str | None = option("--builder", "NAME", _BUILDER, default=None)
+    manifest: str | None = option(
+        "--manifest", "FILE", "Instead: this manifest of one host, as its build made it.", default=None
+    )
+    registry: str | None = option(
+        "--registry", "FILE", "With --manifest: the registry, secretsmith.toml.", default=None
+    )
     lock: str | None = option(
         "--lock",
         "FILE",
-        "The lock, secretsmith.lock; without it nothing is known of anonymous recipients.",
+        "With --manifest: the lock, secretsmith.lock; without it nothing is known of anonymous recipients.",
         default=None,
     )
-    json: bool = flag("--json", _JSON.format("build-check"), default=False)
+    json: bool = flag(
+        "--json",
+        _JSON.format("build-check-hosts")[:-2] + ", with --manifest build-check.schema.json).",
+        default=False,
+    )
 
 
 @parameters
@@ -112,7 +117,6 @@ __all__ = [
     "BuildHostsParameters",
     "BuildManifestParameters",
     "DemoParameters",
-    "IdentityListParameters",
     "LockParameters",
     "PluginsListParameters",
 ]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from secretsmith.cli.arguments.access import AccessParameters
@@ -21,12 +20,13 @@ from secretsmith.operations.access import (
     similar_principals,
 )
 from secretsmith.project import Project
+from secretsmith.record import record, replace
 
 if TYPE_CHECKING:
     from secretsmith.operations.accessdiff import AccessDiff, Change
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class _Subjects:
     """What the words of a command line mean. ``files``: every one of them is one secret, to be told of in detail."""
 

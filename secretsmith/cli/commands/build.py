@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-
 from secretsmith.cli.arguments.repository import BuildHostsParameters, BuildManifestParameters
 from secretsmith.cli.session import Session
 from secretsmith.errors import ExitCode
@@ -11,6 +9,7 @@ from secretsmith.manifest import dump_manifest
 from secretsmith.operations.build import BuiltHost, make_manifest, write_manifest
 from secretsmith.operations.buildexport import export_build, refresh_export
 from secretsmith.plugin.loader import Loader
+from secretsmith.record import as_dict
 
 
 def hosts(session: Session, given: BuildHostsParameters) -> ExitCode:
@@ -22,7 +21,7 @@ def hosts(session: Session, given: BuildHostsParameters) -> ExitCode:
         for host in built.hosts:
             unknown = "" if host.registered else "  not in the registry"
             session.line(
-                f"{host.declared.name}  {host.builder}  {_count(len(host.declared.secrets))}{unknown}"
+                f"{host.declared.name}  {host.builder}  {_count(len(host.declared.secrets))}{_live(host)}{unknown}"
             )
     for finding in built.findings:
         session.note(f"{finding.severity}: {f'{finding.path}: ' if finding.path else ''}{finding.message}")
@@ -49,6 +48,11 @@ def _count(secrets: int) -> str:
     return "1 secret" if secrets == 1 else f"{secrets} secrets"
 
 
+def _live(host: BuiltHost) -> str:
+    live = len(host.declared.secrets) - len(host.declared.stored)
+    return f" ({live} live)" if live else ""
+
+
 def _row(host: BuiltHost) -> dict[str, object]:
     declared = host.declared
     return {
@@ -56,7 +60,7 @@ def _row(host: BuiltHost) -> dict[str, object]:
         "builder": host.builder,
         "origin": declared.origin,
         "registered": host.registered,
-        "secrets": [asdict(secret) for secret in declared.secrets],
+        "secrets": [as_dict(secret) for secret in declared.secrets],
     }
 
 

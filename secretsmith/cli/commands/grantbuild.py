@@ -38,17 +38,16 @@ def _show(session: Session, planned: BuildGrants) -> ExitCode:
         for word in _words(change):
             session.line(f"  {word}")
     _note(session, planned)
-    for name in planned.vanished:
-        session.note(f"no builder knows {name} any more")
+    for doubt in planned.doubts:
+        session.note(doubt)
     count = f"{_rules(len(planned.changes))} to change: secretsmith grant --from-build"
     session.note(count if planned.changes else "nothing to change in the rules")
     return ExitCode.FINDINGS if planned.changes or planned.left else ExitCode.OK
 
 
 def _confirm(session: Session, planned: BuildGrants) -> None:
-    """Ask before hosts lose everything that a build gave them: the plugin that knows them may just not be installed here."""
-    names = ", ".join(planned.vanished)
-    question = f"no builder here knows {names} any more; take away what the build let them read?"
+    """Ask before hosts lose what a build gave them and perhaps still declares, where that is not seen here."""
+    question = f"{'; '.join(planned.doubts)}; take away what the build let them read?"
     if not session.interaction.confirm(question, flag="--yes"):
         raise Interrupted(Code.INTERRUPTED, "nothing was changed")
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-
 from secretsmith.cli.arguments.principals import (
     HostAddParameters,
     HostListParameters,
@@ -27,6 +25,7 @@ from secretsmith.operations.hosts import (
     retire_host,
     retire_reason,
 )
+from secretsmith.record import as_dict
 
 
 def add(session: Session, given: HostAddParameters) -> ExitCode:
@@ -65,7 +64,7 @@ def list_hosts(session: Session, given: HostListParameters) -> ExitCode:
     """Print one row for each active key."""
     rows = host_rows(session.project().registry)
     if given.json:
-        session.json([asdict(row) for row in rows])
+        session.json([as_dict(row) for row in rows])
         return ExitCode.OK
     cells = [(row.name, row.status, row.fingerprint or "-", row.recipient or "-") for row in rows]
     for text in table(("NAME", "STATUS", "FINGERPRINT", "RECIPIENT"), cells):

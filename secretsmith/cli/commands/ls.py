@@ -28,6 +28,7 @@ def _as_json(item: Listed) -> dict[str, object]:
         "readers_wanted": list(item.wanted),
         "readers_present": list(item.present),
         "drift": item.drift,
+        "source": item.source,
     }
 
 
@@ -36,7 +37,11 @@ def _print_table(session: Session, listed: tuple[Listed, ...]) -> None:
         session.note("no secrets yet: secretsmith set PATH")
         return
     rows = [(item.path, _state(item), ", ".join(item.present) or "-") for item in listed]
-    session.table(("PATH", "STATE", "READERS"), rows)
+    if any(item.source for item in listed):
+        linked = [(*row, item.source or "-") for row, item in zip(rows, listed, strict=True)]
+        session.table(("PATH", "STATE", "READERS", "SOURCE"), linked)
+    else:
+        session.table(("PATH", "STATE", "READERS"), rows)
     if any(item.drift and not item.problem for item in listed):
         session.note("some files drift from the rules: secretsmith rekey --plan")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import asdict
 
 from secretsmith.activation.engine import Options
 from secretsmith.activation.inspection.facts import EntryFacts, Filesystem, HostFacts, PhaseFacts
@@ -16,6 +15,7 @@ from secretsmith.cli.hostside import findings_as_json, manifest_path, print_find
 from secretsmith.cli.session import Session
 from secretsmith.errors import Code, ExitCode, NotFound
 from secretsmith.manifest import parse_manifest
+from secretsmith.record import as_dict
 
 _UNITS = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 _SIZES = ((1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"))
@@ -59,8 +59,8 @@ def _as_json(facts: HostFacts) -> dict[str, object]:
         "scope": facts.scope,
         "manifest": facts.manifest,
         "activated": facts.activated,
-        "phases": [asdict(phase) for phase in facts.phases],
-        "secrets": [asdict(entry) for entry in facts.entries],
+        "phases": [as_dict(phase) for phase in facts.phases],
+        "secrets": [as_dict(entry) for entry in facts.entries],
         "findings": findings_as_json(facts.findings),
     }
 
