@@ -6,13 +6,12 @@ import importlib.util
 import random
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 from ageoracle import random_case
-
-from secretsmith.record import replace
 
 
 @pytest.fixture(scope="module")
