@@ -66,6 +66,29 @@ def test_results_come_in_order_from_several_processes() -> None:
     }
 
 
+def test_workers_share_no_randomness() -> None:
+    """A generator that was seeded before the fork would give two files the same keys, or two values the same nonce."""
+    found = run(
+        "from pathlib import Path\n"
+        "from secretsmith.crypto.agefile import encrypt_age, inspect_age\n"
+        "from secretsmith.crypto.valuecipher import seal_value_text\n"
+        "from secretsmith.sensitive import Sensitive\n"
+        f"key = Path({str(ROOT / 'testkeys' / 'user_ed25519.pub')!r}).read_text().strip()\n"
+        "def work(n):\n"
+        "    return encrypt_age(Sensitive(b'x'), [key], armor=False)\n"
+        "work(0)\n"
+        "def seal(n):\n"
+        "    return seal_value_text(b'x', 'str', Sensitive(bytes(32)), b'a:').encode()\n"
+        "seal(0)\n"
+        "said['values'] = len({*forked(seal, range(40), 2)})\n"
+        "made = list(forked(work, range(40), 2))\n"
+        "heads = [inspect_age(data)[0] for data in made]\n"
+        "said['shares'] = len({head.stanzas[0].args[1] for head in heads})\n"
+        "said['nonces'] = len({data[head.end:head.end + 16] for data, head in zip(made, heads)})\n"
+    )
+    assert found == {"values": 40, "shares": 40, "nonces": 40, "left": 0}
+
+
 def test_what_a_worker_cannot_make_is_handed_back() -> None:
     found = run(
         "def work(n):\n"
