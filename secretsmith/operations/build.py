@@ -133,7 +133,7 @@ def _none(loader: Loader) -> NotFound:
         "no installed builder recognises this repository",
         hints=(
             f"installed builders: {', '.join(loader.names(_GROUP)) or 'none'}",
-            "for hosts without Nix, install secretsmith-systemd and write secretsmith.d/HOST.toml",
+            "for hosts without Nix, install secretsmith-systemd and write secretsmith.d/HOST.toml; one that declares nothing may be empty",
         ),
     )
 
